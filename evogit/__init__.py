@@ -1,0 +1,1 @@
+"""Evolve code with Git alone."""

@@ -1,0 +1,282 @@
+"""One agent: look, plan, propose, commit, evaluate, record, and again. It knows of others only through the snapshot."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from random import Random
+
+from evogit import edits
+from evogit.errors import EvaluatorBroken, RefMoved, StorageError
+from evogit.evaluation import Meter
+from evogit.model import AgentName, CommitId, Edit, Measurement, Operator, Plan, Status, TreeId
+from evogit.proposers.protocol import Proposer, Request
+from evogit.records import AnyRecord, Lease
+from evogit.sandbox import KIND, Cancelled
+from evogit.selection.protocol import Selector
+from evogit.stopping import Limits
+from evogit.store import commits, trees
+from evogit.store.ledger import Ledger, Writer, is_current, made_by
+from evogit.store.packing import Packer
+from evogit.store.repository import Repository
+from evogit.store.snapshot import Candidate, Snapshot
+from evogit.store.sources import Sources
+from evogit.store.task import Task
+
+_REFRESH_S = 0.05
+"""How old a snapshot may be: one comparison of trees then covers many records of fast agents."""
+_DISCOVER_S = 1.0
+"""How often to look for agents that are new."""
+_EXACT_BELOW = 300
+"""With fewer evaluations left than this, look before every step, so that the limit is met and not passed."""
+_TRIES = 30
+"""Edits tried in one step before it counts as having found nothing new."""
+_IDLE_STEPS = 40
+_BROKEN_IN_A_ROW = 3
+
+
+class Outcome(StrEnum):
+    """What one step came to."""
+
+    SCORED = "scored"
+    NOTHING_NEW = "nothing new"
+    WAITED = "waited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The decisions an agent is put together from, each one replaceable."""
+
+    proposer: Proposer
+    selector: Selector
+    meter: Meter
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What an agent cannot know by itself: time, rest, its luck, and whether it should go on."""
+
+    seed: int
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    stopped: Callable[[], str | None]
+    new_name: Callable[[], AgentName]
+
+
+class Agent:
+    """One independent process of a run."""
+
+    def __init__(self, repo: Repository, task: Task, writer: Writer, parts: Parts, world: World) -> None:
+        """Read the run's journals and take up or begin the agent's own.
+
+        Raises:
+            StorageError: the store cannot be read or written.
+        """
+        self.snapshot = Snapshot(repo, task.run, task.definition.evaluator, task.definition.config.direction)
+        self.snapshot.refresh()
+        self.ledger = Ledger(repo, self.snapshot, writer)
+        self.evaluated = 0
+        self._repo, self._task, self._parts, self._world = repo, task, parts, world
+        self._sources = Sources(repo, task.definition, edits.is_text)
+        self._packer = Packer(repo)
+        self._own = {c.id for c in self.snapshot.candidates.values() if made_by(c, writer.agent)}
+        self._left = [c for c in self._own if not self.snapshot.candidates[c].is_scored(self.snapshot.evaluator)]
+        self._best = self._own_best()
+        self._looked = self._discovered = world.clock()
+        self._tried = self.snapshot.next_seq(writer.agent)
+        self._idle = self._broken = 0
+
+    def run(self) -> str:
+        """Step until a limit, a wish to stop, or nothing left to try, and return the reason.
+
+        Raises:
+            EvaluatorBroken: the base, or one candidate after another, cannot be scored at all.
+            StorageError: the store cannot be read or written.
+        """
+        while True:
+            self._look()
+            reason = self._world.stopped() or self._parts.limits.reason(self.snapshot)
+            if reason:
+                return reason
+            try:
+                outcome = self.step()
+            except Cancelled:
+                return self._world.stopped() or "cancelled"
+            self._idle = self._idle + 1 if outcome is Outcome.NOTHING_NEW else 0
+            if self._idle >= _IDLE_STEPS:
+                return "nothing new was found to try"
+
+    def step(self) -> Outcome:
+        """Do one thing: score what waits for a score, or make and score one candidate.
+
+        Raises:
+            Cancelled: the evaluation was interrupted; nothing of the step is kept.
+            EvaluatorBroken, StorageError: as for `run`.
+        """
+        waiting = self._unscored()
+        if waiting is None:
+            return self._evolve()
+        if waiting == self._task.definition.base and self._is_claimed(waiting):
+            self._world.sleep(_REFRESH_S)
+            return Outcome.WAITED
+        self._score(waiting)
+        return Outcome.SCORED
+
+    def _look(self) -> None:
+        now = self._world.clock()
+        discover = now - self._discovered >= _DISCOVER_S
+        exact = self._parts.limits.remaining(self.snapshot) < _EXACT_BELOW
+        if not (discover or exact or now - self._looked >= _REFRESH_S):
+            return
+        self.snapshot.refresh(discover=discover)
+        self._looked = now
+        if discover:
+            self._discovered = now
+
+    def _unscored(self) -> CommitId | None:
+        """Return the base while it has no score, else a candidate of ours that was left without one."""
+        base = self._task.definition.base
+        found = self.snapshot.candidates.get(base)
+        if found is None or not found.is_scored(self.snapshot.evaluator):
+            return base
+        if self.snapshot.best_value is None:
+            raise EvaluatorBroken(_base_fails(found, self.snapshot.evaluator))
+        left = (
+            commit for commit in self._own if not self.snapshot.candidates[commit].is_scored(self.snapshot.evaluator)
+        )
+        return next(left, None)
+
+    def _is_claimed(self, commit: CommitId) -> bool:
+        """Claim to score `commit`; return whether another living claim came first.
+
+        Without this, every agent of a new run would spend its first evaluation on the same commit. Both of two agents
+        that claim at once see the other's claim or none; at worst both score it, which is harmless.
+        """
+        me = self.ledger.writer.agent
+        now = self.ledger.writer.now()
+        claims = self._claims(commit)
+        if not any(claim.agent == me and is_current(claim, now) for claim in claims):
+            if any(is_current(claim, now) for claim in claims):
+                return True
+            timeout = self._task.definition.config.evaluator.timeout_s
+            self.ledger.write(commit, [self.ledger.lease(timeout + 5)], f"evogit: claim {commit[:12]}\n")
+            self.snapshot.refresh()
+        living = [claim for claim in self._claims(commit) if is_current(claim, now)]
+        return min(living, key=lambda claim: (claim.at, claim.agent)).agent != me if living else False
+
+    def _claims(self, commit: CommitId) -> list[Lease]:
+        found = self.snapshot.candidates.get(commit)
+        return list(found.leases) if found else []
+
+    def _score(self, commit: CommitId) -> None:
+        tree = TreeId(str(self._repo.commit(commit).tree_id))
+        measured = self._measure(tree)
+        self._record(commit, tree, measured, [])
+
+    def _evolve(self) -> Outcome:
+        for _ in range(_TRIES):
+            seed = self._next_seed()
+            rng = Random(seed)
+            parents = self._parts.selector.parents(self.snapshot, rng)
+            edit, parent_tree = self._propose(parents, rng) if parents else (None, None)
+            if edit is None or parent_tree is None or edits.refusal(edit, self._task.definition):
+                continue
+            tree = trees.with_files(self._repo, parent_tree, edit.files)
+            if tree == parent_tree or self.snapshot.measured(tree):
+                continue
+            plan = Plan(operator=Operator.MUTATE, parents=parents, seed=seed)
+            self._try(plan, edit, tree)
+            return Outcome.SCORED
+        return Outcome.NOTHING_NEW
+
+    def _propose(self, parents: tuple[CommitId, ...], rng: Random) -> tuple[Edit | None, TreeId | None]:
+        parent = self.snapshot.candidates[parents[0]]
+        try:
+            tree = TreeId(str(self._repo.commit(parent.id).tree_id))
+            if all(score.tree != tree for score in parent.scores):
+                raise StorageError(f"the records on {parent.id[:12]} are about another tree")
+            files = self._sources.read(tree)
+        except StorageError as error:
+            self.snapshot.discard(parent.id, str(error))
+            return None, None
+        params = parent.proposal.params if parent.proposal else {}
+        return self._parts.proposer.propose(Request(files=files, params=params), rng), tree
+
+    def _try(self, plan: Plan, edit: Edit, tree: TreeId) -> None:
+        """Commit, evaluate and record; the commit and its records become visible together."""
+        commit = self.ledger.candidate(tree, plan, edit.subject)
+        measured = self._measure(tree)
+        proposal = self.ledger.proposal(plan, edit.params)
+        self._own.add(commit)
+        self._record(commit, tree, measured, [proposal])
+        self._packer.tick()
+
+    def _measure(self, tree: TreeId) -> Measurement:
+        measured = self._parts.meter.measure(tree)
+        self._broken = self._broken + 1 if measured.status is Status.ERROR else 0
+        return measured
+
+    def _record(self, commit: CommitId, tree: TreeId, measured: Measurement, before: list[AnyRecord]) -> None:
+        score = self.ledger.score(tree, measured, KIND)
+        said = f"{measured.value:.6g}" if measured.value is not None else measured.status.value
+        message = f"evogit: score {commit[:12]} {said}\n"
+        try:
+            self.ledger.write(commit, [*before, score], message)
+        except RefMoved:
+            self._go_on_under_a_new_name()
+            self.ledger.write(commit, [*before, score], message)
+        self.evaluated += 1
+        if measured.status is Status.ERROR and commit in self._own:
+            self._left.append(commit)
+        if self._broken >= _BROKEN_IN_A_ROW:
+            raise EvaluatorBroken(f"the evaluator broke {self._broken} times in a row: {measured.feedback}")
+        self._move_branch(commit, measured)
+
+    def _go_on_under_a_new_name(self) -> None:
+        """Another process writes our journal: leave it to them, and keep all we have under a name of our own."""
+        lost = self.ledger
+        self.ledger = Ledger(self._repo, self.snapshot, replace(lost.writer, agent=self._world.new_name()))
+        self.ledger.take_over(lost)
+        lost.close()
+
+    def _move_branch(self, commit: CommitId, measured: Measurement) -> None:
+        value = measured.value
+        if value is None or (self._best is not None and not self.snapshot.is_better(value, self._best)):
+            return
+        self._best = value
+        if commit in self._own:
+            try:
+                commits.move_branch(self._repo, self._task.run, self.ledger.writer.agent, commit, self._own)
+            except StorageError as error:
+                # The branch only serves people: a user's branch `evogit` may block it, and the score is stored already.
+                self.snapshot.problems["branch"] = str(error)
+
+    def _own_best(self) -> float | None:
+        """Return the best score of the base and our own candidates: what our branch has to beat."""
+        best: float | None = None
+        for commit in (self._task.definition.base, *self._own):
+            found = self.snapshot.candidates.get(commit)
+            value = found.value(self.snapshot.evaluator) if found else None
+            if value is not None and (best is None or self.snapshot.is_better(value, best)):
+                best = value
+        return best
+
+    def _next_seed(self) -> int:
+        """Return the next plan's seed; it depends on the number in the agent's name but not on the clone."""
+        self._tried += 1
+        name = self.ledger.writer.agent.rpartition("-")[0]
+        digest = hashlib.sha256(f"{self._world.seed}/{name}/{self._tried}".encode()).digest()
+        return int.from_bytes(digest[:6])
+
+
+def _base_fails(base: Candidate, evaluator: str) -> str:
+    judged = [score for score in base.scores if score.evaluator == evaluator]
+    feedback = judged[-1].feedback if judged else ""
+    status = judged[-1].status.value if judged else "unknown"
+    return (
+        f"the base commit {base.id[:12]} fails its own evaluator ({status}), so nothing can be compared with it; "
+        f"mend the score command and try again\n{feedback}"
+    )

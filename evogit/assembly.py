@@ -1,0 +1,134 @@
+"""Puts an agent together from its definition: which proposer and which selector a name stands for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from evogit import resources
+from evogit.agent import Agent, Parts, World
+from evogit.config import Definition, Stop
+from evogit.errors import RepositoryError
+from evogit.evaluation import CommandMeter
+from evogit.model import AgentName, RunName
+from evogit.proposers.protocol import Proposer
+from evogit.proposers.tuner import Tuner
+from evogit.sandbox import Launcher
+from evogit.selection.greedy import Greedy
+from evogit.selection.protocol import Selector
+from evogit.stopping import Limits
+from evogit.store import private
+from evogit.store.export import Export
+from evogit.store.ledger import Writer
+from evogit.store.repository import Repository
+from evogit.store.task import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """What one call of the command line gives an agent."""
+
+    use: str
+    session: str
+    stop: Stop
+    seed: int
+    environment: Mapping[str, str]
+    host: str
+    person: tuple[str, str]
+    now: Callable[[], datetime]
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    stopped: Callable[[], str | None]
+
+
+def proposer(definition: Definition) -> Proposer:
+    """Return the proposer a definition names."""
+    return {"tuner": Tuner}[definition.proposer]()
+
+
+def selector(definition: Definition) -> Selector:
+    """Return the selection policy a definition names."""
+    return {"greedy": Greedy}[definition.selection]()
+
+
+def scratch_folder(repo: Repository, run: RunName, agent: AgentName | str) -> Path:
+    """Return the folder outside the repository where an agent evaluates, made for this user alone.
+
+    It has the same name at every start, so that what a killed agent left there is used or cleared by its successor.
+
+    Raises:
+        RepositoryError: it belongs to somebody else, or cannot be made.
+    """
+    top = Path(tempfile.gettempdir()) / f"evogit-{os.getuid()}"
+    try:
+        top.mkdir(mode=0o700, exist_ok=True)
+        status = top.lstat()
+        folder = top / hashlib.sha256(os.fsencode(repo.common)).hexdigest()[:12] / run / agent
+        if status.st_uid != os.getuid() or status.st_mode & 0o077 or top.is_symlink():
+            raise RepositoryError(f"{top} is not a folder of yours alone; remove it or set TMPDIR")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RepositoryError(
+            f"cannot make a folder in {top}: {error.strerror}; set TMPDIR to another place"
+        ) from error
+    return folder
+
+
+def meter(repo: Repository, task: Task, folder: Path, launcher: Launcher, caller: Mapping[str, str]) -> CommandMeter:
+    """Return what measures trees for this task, exporting them into `folder`."""
+    export = Export(repo, task.definition, folder / "tree")
+    return CommandMeter(task.definition.config.evaluator, export, launcher, caller)
+
+
+class Crew:
+    """An agent with the name, the folder and the guard process it holds; `close` gives them back."""
+
+    def __init__(self, repo: Repository, task: Task, invocation: Invocation) -> None:
+        """Take a free name, mend what its last holder left half done, and build the agent.
+
+        Raises:
+            ConfigError: there is no such definition.
+            UsageError, RepositoryError, StorageError: as the parts say.
+        """
+        definition = resources.definition(invocation.use)
+        self._repo, self._run, self._use = repo, task.run, invocation.use
+        self._names = [private.free_name(repo, task.run, invocation.use)]
+        self.mended = private.repair(repo, task.run, self._names[0])
+        self._launcher = Launcher(lambda: invocation.stopped() is not None)
+        folder = scratch_folder(repo, task.run, self.name)
+        parts = Parts(
+            proposer=proposer(definition),
+            selector=selector(definition),
+            meter=meter(repo, task, folder, self._launcher, invocation.environment),
+            limits=Limits(invocation.stop, invocation.session, invocation.clock),
+        )
+        writer = Writer(
+            run=task.run, agent=self.name, session=invocation.session, use=invocation.use,
+            evaluator=task.definition.evaluator, host=invocation.host, person=invocation.person, now=invocation.now,
+        )  # fmt: skip
+        world = World(
+            seed=invocation.seed, clock=invocation.clock, sleep=invocation.sleep, stopped=invocation.stopped,
+            new_name=self._another_name,
+        )  # fmt: skip
+        self.agent = Agent(repo, task, writer, parts, world)
+
+    @property
+    def name(self) -> AgentName:
+        """The name the agent writes under now."""
+        return self._names[-1].agent
+
+    def close(self) -> None:
+        """Give back everything the agent held."""
+        self.agent.ledger.close()
+        self._launcher.close()
+        for name in self._names:
+            name.release()
+
+    def _another_name(self) -> AgentName:
+        self._names.append(private.free_name(self._repo, self._run, self._use))
+        return self.name

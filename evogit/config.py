@@ -1,0 +1,143 @@
+"""`evogit.toml` and agent definitions: their keys, their limits, and what is said when one is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from evogit.errors import ConfigError
+from evogit.model import Direction
+
+FILE_NAME = "evogit.toml"
+
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Count = Annotated[int, msgspec.Meta(ge=1)]
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
+_StructT = TypeVar("_StructT", bound=msgspec.Struct)
+
+
+class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`[evaluator]`: the command that scores a candidate.
+
+    A string is run by `/bin/sh -c`, a list without a shell. `timeout_s` is wall time in seconds.
+    """
+
+    command: _Text | Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)]
+    result: Literal["file"] = "file"
+    timeout_s: _Positive = 60.0
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`stop`: when an invocation ends by itself; None is never. `stagnation` counts evaluations without a new best."""
+
+    evals: _Count | None = None
+    minutes: _Positive | None = None
+    target: float | None = None
+    stagnation: _Count | None = None
+
+
+class AgentUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[agents]]`: a definition by its name, and how many processes of it."""
+
+    use: Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9-]{0,40}$")]
+    count: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole `evogit.toml`; patterns are those of `.gitignore`."""
+
+    goal: str = ""
+    direction: Direction = Direction.MAXIMIZE
+    editable: tuple[_Text, ...] = ()
+    protected: tuple[_Text, ...] = ()
+    stop: Stop = Stop()
+    evaluator: Evaluator
+    agents: tuple[AgentUse, ...] = (AgentUse(use="tuner"),)
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An agent definition, `agents/<name>.toml`."""
+
+    summary: _Text
+    proposer: Literal["tuner"]
+    selection: Literal["greedy"] = "greedy"
+
+
+def parse(content: bytes, *, where: str = FILE_NAME) -> Config:
+    """Return the configuration in `content`; `where` names it in messages.
+
+    Raises:
+        ConfigError: it is not TOML, or a key is unknown, missing or out of range.
+    """
+    return _convert(content, Config, where)
+
+
+def parse_definition(content: bytes, *, where: str) -> Definition:
+    """Return the agent definition in `content`.
+
+    Raises:
+        ConfigError: as for `parse`.
+    """
+    return _convert(content, Definition, where)
+
+
+def evaluator_digest(evaluator: Evaluator, files: Iterable[tuple[bytes, int, str]]) -> str:
+    """Return the SHA-256 (64 hex digits) that says what measures: the `[evaluator]` table and its files.
+
+    `files` are (path, mode, blob id) in any order. FORMAT.md gives the bytes that are hashed.
+    """
+    digest = hashlib.sha256(msgspec.json.encode(evaluator, order="sorted") + b"\n")
+    for path, mode, blob in sorted(files):
+        digest.update(b"%06o %s\t%s\0" % (mode, blob.encode(), path))
+    return digest.hexdigest()
+
+
+def _convert(content: bytes, kind: type[_StructT], where: str) -> _StructT:
+    try:
+        table = tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{where}: not valid TOML: {error}") from error
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {_explain(str(error), table, kind)}") from error
+
+
+def _explain(message: str, table: dict[str, Any], kind: type[msgspec.Struct]) -> str:
+    """Turn msgspec's words into ours: the key by its path, its value, and the nearest known key."""
+    what, _, at = message.partition(" - at ")
+    path = at.strip("`").removeprefix("$").lstrip(".")
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what)
+    missing = re.fullmatch(r"Object missing required field `(.*)`", what)
+    if unknown:
+        key = unknown[1]
+        near = difflib.get_close_matches(key, sorted(_all_keys(kind)), 1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"unknown key {_join(path, key)!r}{hint}"
+    if missing:
+        return f"{_join(path, missing[1])!r} is missing"
+    return f"{path or 'the file'} is {_look_up(table, path)!r}: {what[:1].lower()}{what[1:]}"
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _all_keys(kind: type[msgspec.Struct]) -> set[str]:
+    structs = (kind, Evaluator, Stop, AgentUse) if kind is Config else (kind,)
+    return {field.name for struct in structs for field in msgspec.structs.fields(struct)}
+
+
+def _look_up(table: Any, path: str) -> Any:  # noqa: ANN401 - any TOML value
+    for part in re.findall(r"[^.\[\]]+", path):
+        try:
+            table = table[int(part)] if isinstance(table, list) else table[part]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    return table

@@ -1,0 +1,33 @@
+"""What a proposer may change: every edit is checked here before it becomes a tree."""
+
+from __future__ import annotations
+
+from evogit.model import Edit
+from evogit.store import paths
+from evogit.store.task import Definition
+
+MAX_FILE_BYTES = 1024 * 1024
+"""Proposers neither see nor write larger files."""
+
+
+def refusal(edit: Edit, definition: Definition) -> str | None:
+    """Return why this edit may not become a candidate, or None when it may."""
+    if not edit.files:
+        return "it changes nothing"
+    for path, content in edit.files.items():
+        name = path.encode("utf-8", "surrogateescape")
+        reason = paths.refusal(name)
+        if reason:
+            return f"{path!r}: {reason}"
+        if definition.is_protected(name):
+            return f"{path!r} is protected"
+        if not definition.is_editable(name):
+            return f"{path!r} is not among the editable files"
+        if content is not None and len(content) > MAX_FILE_BYTES:
+            return f"{path!r} would have {len(content)} bytes; at most {MAX_FILE_BYTES} are allowed"
+    return None
+
+
+def is_text(content: bytes) -> bool:
+    """Return whether this is a text file a proposer may see: no NUL byte, and not too large."""
+    return len(content) <= MAX_FILE_BYTES and b"\0" not in content[:8000]

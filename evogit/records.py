@@ -1,0 +1,136 @@
+"""The lines a note is made of: the only encoder and decoder of records.
+
+A record is one line of JSON with sorted keys. Knows nothing of Git: FORMAT.md says where the lines are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Literal
+
+import msgspec
+
+from evogit.model import Operator, Status
+
+VERSION = 1
+MAX_LINE_BYTES = 64 * 1024
+MAX_NOTE_BYTES = 4 * 1024 * 1024
+MAX_FEEDBACK_BYTES = 4 * 1024
+
+_Hex40 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}$")]
+_Hex64 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+_Short = Annotated[str, msgspec.Meta(max_length=256)]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", gc=False):
+    """What every line says: the format's version, who wrote it, in which run, its count, and when (RFC 3339, UTC)."""
+
+    v: Literal[1]
+    agent: _Short
+    run: _Short
+    seq: Annotated[int, msgspec.Meta(ge=0)]
+    at: _Short
+    session: _Short = ""
+
+
+class Score(Record, frozen=True, kw_only=True, omit_defaults=True, tag="score", gc=False):
+    """One measurement of a candidate's tree by one evaluator; `seconds` is wall time."""
+
+    status: Status
+    value: float | None = None
+    metrics: dict[str, float] = {}
+    instances: dict[str, float] = {}
+    evaluator: _Hex64
+    tree: _Hex40
+    seconds: float
+    sandbox: _Short
+    host: _Short
+    feedback: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.status is Status.OK) != (self.value is not None):
+            raise ValueError(f"status {self.status} with value {self.value}")
+
+
+class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="proposal", gc=False):
+    """How a candidate was made: the operator, its definition, the seed of the plan, and the operator's own numbers."""
+
+    operator: Operator
+    use: _Short
+    seed: int
+    outcome: Literal["candidate", "useless"]
+    params: dict[str, float] = {}
+
+
+class Lease(Record, frozen=True, kw_only=True, omit_defaults=True, tag="lease", gc=False):
+    """A claim to score this candidate that ends by itself at `until`."""
+
+    until: _Short
+
+
+AnyRecord = Score | Proposal | Lease
+
+_encoder = msgspec.json.Encoder(order="sorted")
+_decode: Callable[[bytes], AnyRecord] = msgspec.json.Decoder(AnyRecord).decode
+
+
+class _Header(msgspec.Struct):
+    v: int = 0
+    kind: str = ""
+
+
+def encode(record: AnyRecord) -> bytes:
+    """Return the record as one line, newline included.
+
+    Raises:
+        ValueError: it is longer than a line may be, or holds a number JSON cannot hold.
+    """
+    line = _encoder.encode(record)
+    if len(line) >= MAX_LINE_BYTES:
+        raise ValueError(f"a record of {len(line)} bytes; a line holds at most {MAX_LINE_BYTES}")
+    try:
+        _decode(line)  # msgspec writes NaN as null: what we cannot read back must not be stored
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not a valid record: {error}") from error
+    return line + b"\n"
+
+
+def decode(line: bytes) -> AnyRecord | None:
+    """Return the record in `line`, or None for a blank line, an unknown kind or a newer version.
+
+    Raises:
+        ValueError: the line claims to be of this version and a known kind but is not a valid record.
+    """
+    if not line.strip():
+        return None
+    if len(line) > MAX_LINE_BYTES:
+        raise ValueError(f"a line of {len(line)} bytes; at most {MAX_LINE_BYTES} are read")
+    try:
+        return _decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        if _is_foreign(line):
+            return None
+        raise ValueError(str(error)) from error
+
+
+def decode_note(blob: bytes) -> Iterator[AnyRecord | ValueError]:
+    """Yield each record of a note in order, and a ValueError in the place of each broken line."""
+    for line in blob.splitlines():
+        try:
+            record = decode(line)
+        except ValueError as error:
+            yield error
+        else:
+            if record is not None:
+                yield record
+
+
+def _is_foreign(line: bytes) -> bool:
+    try:
+        header = msgspec.json.decode(line, type=_Header)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return header.v > VERSION or (header.v == VERSION and header.kind not in _KINDS)
+
+
+_KINDS: Mapping[str, type[Record]] = {"score": Score, "proposal": Proposal, "lease": Lease}

@@ -1,0 +1,209 @@
+"""The one function that launches a candidate's process, and what makes sure that nothing of it stays behind.
+
+There is no confinement yet: the process runs as the user, with a scrubbed environment and in its own process group.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+KIND = "none"
+"""What a record says of the confinement a score was measured in."""
+_KEPT_OUTPUT = 64 * 1024
+_POLL_S = 0.1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A process to run: its working directory, whole environment, and limit in seconds of wall time."""
+
+    argv: Sequence[str]
+    cwd: Path
+    environment: Mapping[str, str]
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How it ended: the exit code (negative: a signal; None: the time limit), the last output, wall seconds."""
+
+    exit_code: int | None
+    output: bytes
+    seconds: float
+
+
+class Cancelled(Exception):
+    """The caller wants to stop; the process was killed."""
+
+
+class Launcher:
+    """Launches one process after another, and kills every descendant of each before it returns.
+
+    A guard process outlives a killed agent just long enough to kill what the agent had running.
+    """
+
+    def __init__(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Begin; `cancelled` is asked several times a second while a process runs."""
+        self._cancelled = cancelled
+        self._guard = _Guard()
+        if sys.platform == "linux":
+            # Orphans of a launched process become our children, so that they are found and killed, too.
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    def close(self) -> None:
+        """End the guard process."""
+        self._guard.close()
+
+    def launch(self, job: Job) -> Outcome:
+        """Run the job to its end or its time limit.
+
+        Raises:
+            Cancelled: `cancelled` became true.
+            OSError: the program cannot be started at all.
+        """
+        started = time.monotonic()
+        process = subprocess.Popen(
+            list(job.argv),
+            cwd=job.cwd,
+            env=dict(job.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._guard.watch(process.pid)
+        try:
+            output, ended = self._drain(process, started + job.timeout_s)
+        finally:
+            self._kill_all(process)
+            self._guard.watch(0)
+        seconds = time.monotonic() - started
+        return Outcome(exit_code=process.returncode if ended else None, output=output, seconds=seconds)
+
+    def _drain(self, process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bool]:
+        """Keep the end of the output until the process ends (True) or the deadline comes (False)."""
+        assert process.stdout is not None
+        pipe = process.stdout.fileno()
+        os.set_blocking(pipe, False)
+        kept = bytearray()
+        with selectors.DefaultSelector() as selector, _ExitSignal(process.pid) as exited:
+            selector.register(pipe, selectors.EVENT_READ)
+            if exited.descriptor is not None:
+                selector.register(exited.descriptor, selectors.EVENT_READ)
+            while True:
+                remaining = deadline - time.monotonic()
+                selector.select(max(0.0, min(remaining, exited.poll_s)))
+                if not _read_into(kept, pipe) and pipe in selector.get_map():
+                    selector.unregister(pipe)
+                if process.poll() is not None:
+                    _read_into(kept, pipe)
+                    return bytes(kept), True
+                if remaining <= 0:
+                    return bytes(kept), False
+                if self._cancelled():
+                    raise Cancelled
+
+    def _kill_all(self, process: subprocess.Popen[bytes]) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+        for _ in range(1000):
+            orphans = [pid for pid in _children() if pid != self._guard.pid]
+            if not orphans:
+                return
+            for pid in orphans:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            for pid in orphans:
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
+
+
+class _ExitSignal:
+    """A descriptor that becomes readable when a process ends, where the system has one; else a shorter poll."""
+
+    def __init__(self, pid: int) -> None:
+        self.descriptor: int | None = None
+        self.poll_s = 0.01
+        if hasattr(os, "pidfd_open"):
+            with suppress(OSError):
+                self.descriptor = os.pidfd_open(pid)
+                self.poll_s = _POLL_S
+
+    def __enter__(self) -> _ExitSignal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+
+
+class _Guard:
+    """A forked process that reads which process group runs, and kills it when the agent's end of the pipe closes."""
+
+    def __init__(self) -> None:
+        reader, self._writer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self._writer)
+            _guard(reader)
+        os.close(reader)
+
+    def watch(self, group: int) -> None:
+        """Name the group that runs now; 0 for none."""
+        with suppress(BrokenPipeError):
+            os.write(self._writer, b"%15d\n" % group)
+
+    def close(self) -> None:
+        os.close(self._writer)
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+
+def _guard(reader: int) -> None:
+    """The guard's whole life; it never returns."""
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        group = 0
+        while line := os.read(reader, 16):
+            group = int(line)
+        if group:
+            os.killpg(group, signal.SIGKILL)
+    finally:
+        os._exit(0)
+
+
+def _read_into(kept: bytearray, pipe: int) -> bool:
+    """Read what is there, keep only the end of it; False when the pipe is closed."""
+    for _ in range(64):  # an endless writer must not keep us from looking at the clock
+        try:
+            chunk = os.read(pipe, _KEPT_OUTPUT)
+        except BlockingIOError:
+            return True
+        if not chunk:
+            return False
+        kept += chunk
+        del kept[:-_KEPT_OUTPUT]
+    return True
+
+
+def _children() -> list[int]:
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as listing:
+            return [int(pid) for pid in listing.read().split()]
+    except OSError:
+        return []

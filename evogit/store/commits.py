@@ -1,0 +1,73 @@
+"""Candidates as commits: made in memory, with the facts known at birth as trailers."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+
+import pygit2
+
+from evogit.model import AgentName, CommitId, Operator, RunName, TreeId
+from evogit.store import objects, refs
+from evogit.store.repository import Repository
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+_SUBJECT = 72
+
+
+def plain_text(text: str) -> str:
+    """Return text with control and direction characters replaced by spaces, on one line."""
+    return " ".join(_CONTROL.sub(" ", text).split())
+
+
+def create(
+    repo: Repository,
+    *,
+    run: RunName,
+    agent: AgentName,
+    operator: Operator,
+    tree: TreeId,
+    parents: Sequence[CommitId],
+    subject: str,
+    committer: pygit2.Signature,
+) -> CommitId:
+    """Write a candidate's commit and return its id; no ref moves.
+
+    Raises:
+        StorageError: Git would not write it.
+    """
+    author = pygit2.Signature(agent, f"{agent}@{run}.evogit.invalid", committer.time, committer.offset)
+    message = _message(subject, {"Evogit-Run": run, "Evogit-Agent": agent, "Evogit-Operator": operator.value})
+    return CommitId(
+        str(
+            objects.write_commit(
+                repo, author=author, committer=committer, message=message, tree=tree, parents=list(parents)
+            )
+        )
+    )
+
+
+def _message(subject: str, trailers: dict[str, str]) -> str:
+    line = textwrap.shorten(plain_text(subject) or "Change the code", _SUBJECT, placeholder="…")
+    if line.startswith(("---", "diff --git")):
+        line = f"Change: {line}"  # `git am` would take it for the start of a patch
+    return f"{line}\n\n" + "".join(f"{name}: {value}\n" for name, value in trailers.items())
+
+
+def move_branch(repo: Repository, run: RunName, agent: AgentName, to: CommitId, own: set[CommitId]) -> bool:
+    """Point the agent's branch at its best candidate; returns False when it may not.
+
+    It may not when the branch is checked out in any work tree, or its tip is not in `own`: then a person works there.
+
+    Raises:
+        StorageError: Git would not move it.
+    """
+    name = refs.branch_ref(run, agent)
+    current = refs.read(repo, name)
+    if current is not None:
+        branch = repo.raw.lookup_branch(name.removeprefix("refs/heads/"))
+        if CommitId(str(current)) not in own or branch.is_checked_out():
+            return False
+    refs.compare_and_swap(repo, name, old=current, new=pygit2.Oid(hex=to), message="evogit: best so far")
+    return True

@@ -1,0 +1,213 @@
+"""A real directory that holds one candidate's files at a time, without `.git`, switched by tree difference.
+
+Bytes are those of the blobs: no filter, no line-ending conversion, no `export-ignore` of the candidate's applies.
+Nothing an evaluation leaves, changes or deletes there reaches the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pygit2
+
+from evogit.errors import StorageError
+from evogit.model import TreeId
+from evogit.store import paths, trees
+from evogit.store.repository import Repository
+from evogit.store.task import Definition
+from evogit.store.trees import EXECUTABLE_MODE, LINK_MODE, SUBMODULE_MODE, Entry
+
+_Sign = tuple[int, int, int, int, int]
+
+
+class Export:
+    """The directory `root`, holding a tree with the protected files of the definition laid over it."""
+
+    def __init__(self, repo: Repository, definition: Definition, root: Path) -> None:
+        self.root = root
+        self._repo = repo
+        self._definition = definition
+        self._top = os.fsencode(root)
+        self._tree: pygit2.Oid | None = None
+        self._files: dict[bytes, Entry] = {}
+        self._signs: dict[bytes, _Sign] = {}
+        self._folders: set[bytes] = set()
+
+    def switch(self, tree: TreeId) -> None:
+        """Make the directory hold exactly this tree and the protected files.
+
+        Raises:
+            StorageError: the tree cannot be read, or holds a path no disk should see.
+            OSError: the disk is full or not writable.
+        """
+        wanted = pygit2.Oid(hex=tree)
+        try:
+            if self._tree is None:
+                self._begin()
+            else:
+                self._restore()
+            self._apply(wanted)
+        except BaseException:
+            self._tree = None  # half a tree: the next switch begins anew
+            raise
+        self._tree = wanted
+
+    def remove(self) -> None:
+        """Delete the directory."""
+        _remove(self._top)
+        self._tree = None
+
+    def _begin(self) -> None:
+        _remove(self._top)
+        os.makedirs(self._top, mode=0o755)
+        self._files.clear()
+        self._signs.clear()
+        self._folders = {b""}
+        for path, entry in self._definition.files.items():
+            self._write(path, entry)
+
+    def _apply(self, tree: pygit2.Oid) -> None:
+        changed = [
+            change
+            for change in trees.changes(self._repo, self._tree, tree)
+            if not self._definition.is_protected(change.path)
+        ]
+        for change in changed:
+            if change.old:
+                self._delete(change.path)
+        for change in changed:
+            if change.new:
+                self._write(change.path, change.new)
+
+    def _write(self, path: bytes, entry: Entry) -> None:
+        reason = paths.refusal(path)
+        if reason:
+            raise StorageError(f"the path {path!r} is not exported: {reason}")
+        self._make_folders(os.path.dirname(path))
+        full = self._top + b"/" + path
+        if entry.mode == SUBMODULE_MODE:
+            self._make_folders(path)
+            return
+        content = trees.read_blob(self._repo, entry.id)
+        if entry.mode == LINK_MODE:
+            os.symlink(content, full)
+        else:
+            mode = 0o755 if entry.mode == EXECUTABLE_MODE else 0o644
+            descriptor = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+            with open(descriptor, "wb") as file:
+                file.write(content)
+        self._files[path] = entry
+        self._signs[path] = _sign(os.lstat(full))
+
+    def _make_folders(self, folder: bytes) -> None:
+        if folder in self._folders:
+            return
+        self._make_folders(os.path.dirname(folder))
+        os.mkdir(self._top + b"/" + folder)
+        self._folders.add(folder)
+
+    def _delete(self, path: bytes) -> None:
+        if self._files.pop(path, None) is not None:
+            del self._signs[path]
+            os.unlink(self._top + b"/" + path)
+        elif path in self._folders:  # a submodule
+            self._drop_folder(path)
+        self._prune(os.path.dirname(path))
+
+    def _prune(self, folder: bytes) -> None:
+        while folder and not os.listdir(self._top + b"/" + folder):
+            self._drop_folder(folder)
+            folder = os.path.dirname(folder)
+
+    def _drop_folder(self, folder: bytes) -> None:
+        os.rmdir(self._top + b"/" + folder)
+        self._folders.discard(folder)
+
+    def _restore(self) -> None:
+        """Undo what the last evaluation did to the directory, found by comparing each file's stat."""
+        seen: set[bytes] = set()
+        if not self._scan(b"", seen):
+            self._tree = None
+            self._begin()
+            return
+        missing = self._signs.keys() - seen
+        if not missing:
+            return
+        for path in sorted(missing):
+            entry = self._files[path]
+            _remove(self._top + b"/" + path)
+            self._forget_folders_gone(os.path.dirname(path))
+            self._write(path, entry)
+
+    def _scan(self, folder: bytes, seen: set[bytes]) -> bool:
+        """Walk the directory; delete what is not ours; note files that are as we wrote them. False: start over."""
+        full = self._top + b"/" + folder if folder else self._top
+        try:
+            with os.scandir(full) as entries:
+                found = list(entries)
+        except OSError:
+            return False
+        for entry in found:
+            path = folder + b"/" + entry.name if folder else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if path not in self._folders:
+                    _remove(entry.path)
+                elif not self._scan(path, seen):
+                    return False
+            elif path in self._signs and self._signs[path] == _sign(entry.stat(follow_symlinks=False)):
+                seen.add(path)
+            else:
+                _remove(entry.path)
+        return True
+
+    def _forget_folders_gone(self, folder: bytes) -> None:
+        while folder and not os.path.isdir(self._top + b"/" + folder):
+            self._folders.discard(folder)
+            folder = os.path.dirname(folder)
+
+
+def empty_folder(folder: Path) -> None:
+    """Make `folder` an empty directory, whatever an evaluation made of it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path = os.fsencode(folder)
+    try:
+        if not os.path.islink(path) and not os.listdir(path):
+            return
+    except OSError:
+        pass
+    _remove(path)
+    os.makedirs(path)
+
+
+def _sign(status: os.stat_result) -> _Sign:
+    """What changes when a file's content, mode or identity does; nobody but root can set a ctime back."""
+    return (status.st_ino, status.st_size, status.st_mode, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _remove(path: bytes) -> None:
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(status.st_mode):
+        shutil.rmtree(path, onerror=_open_up)
+    else:
+        os.unlink(path)
+
+
+def _open_up(act: Callable[..., Any], path: str | bytes, _: object) -> None:
+    """Try once more after giving ourselves the rights an evaluation may have taken away."""
+    os.chmod(os.path.dirname(path), 0o700)
+    os.chmod(path, 0o700)
+    if act in (os.open, os.scandir, os.lstat):
+        shutil.rmtree(path)
+    else:
+        act(path)

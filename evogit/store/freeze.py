@@ -1,0 +1,189 @@
+"""Reading what defines a run: `evogit.toml` and the protected files from the work tree, all else from HEAD."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pathspec
+import pygit2
+from pygit2.enums import FileStatus
+
+from evogit import config
+from evogit.errors import ConfigError
+from evogit.store import objects, trees
+from evogit.store.repository import Repository
+from evogit.store.task import Definition
+from evogit.store.trees import EXECUTABLE_MODE, FILE_MODE, LINK_MODE, SUBMODULE_MODE, Entry
+
+DEFAULT_PROTECTED = (
+    *("/evogit.toml", ".gitattributes", ".gitmodules"),
+    *(
+        ".github/**",
+        ".gitlab/**",
+        ".gitlab-ci.yml",
+        ".circleci/**",
+        ".travis.yml",
+        "azure-pipelines.yml",
+        "Jenkinsfile",
+    ),
+    *(".ci/**", "tests/**", "test/**", "test_*.py", "*_test.py", "*_test.go", "*.test.[jt]s", "*.spec.[jt]s"),
+    *("conftest.py", "pytest.ini", "tox.ini", "setup.cfg", "noxfile.py", "pyproject.toml", "package.json"),
+)
+"""Always protected, in the words of `.gitignore`: the definition itself, CI, and what a test runner reads."""
+_MAX_UNTRACKED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A definition, and what a person should know: tracked files whose uncommitted state counts or does not count."""
+
+    definition: Definition
+    uncommitted_used: Sequence[str]
+    uncommitted_ignored: Sequence[str]
+
+
+def freeze(repo: Repository) -> Frozen:
+    """Return the definition as it stands now; blobs of uncommitted protected files are written, no ref moves.
+
+    Raises:
+        RepositoryError: there is no commit.
+        ConfigError: there is no valid `evogit.toml`.
+        StorageError: Git would not read or write.
+    """
+    base = repo.head()
+    tracked = trees.files(repo, repo.commit(base).tree_id)
+    text = _config_text(repo, tracked)
+    settings = config.parse(text)
+    patterns = (*DEFAULT_PROTECTED, *settings.protected)
+    spec = pathspec.GitIgnoreSpec.from_lines(patterns)
+    editable = pathspec.GitIgnoreSpec.from_lines(settings.editable)
+    named = {path for path in _named_files(repo, settings.evaluator, tracked) if not editable.match_file(_text(path))}
+    chosen = named | {path for path in tracked if spec.match_file(_text(path))}
+    chosen |= {path for path in _untracked(repo, settings.protected) if spec.match_file(_text(path))}
+    files = {path: entry for path in sorted(chosen) if (entry := _current(repo, path, tracked.get(path))) is not None}
+    definition = Definition(
+        base=base, config=settings, config_text=text, editable=settings.editable, protected=patterns, files=files
+    )
+    used = [_text(path) for path in files if files[path] != tracked.get(path)]
+    ignored = [path for path in _modified(repo) if not definition.is_protected(os.fsencode(path))]
+    return Frozen(definition, used, ignored)
+
+
+def _config_text(repo: Repository, tracked: dict[bytes, Entry]) -> bytes:
+    if repo.work:
+        path = repo.work / config.FILE_NAME
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise ConfigError(f"there is no {path}; write one with `evogit init --score COMMAND`") from None
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    entry = tracked.get(config.FILE_NAME.encode())
+    if entry is None:
+        raise ConfigError(f"HEAD of the bare repository {repo.common} has no {config.FILE_NAME}; commit one")
+    return trees.read_blob(repo, entry.id)
+
+
+def _named_files(repo: Repository, evaluator: config.Evaluator, tracked: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the repository's files that the score command names, also as `python -m module`."""
+    command = evaluator.command
+    try:
+        words = shlex.split(command) if isinstance(command, str) else list(command)
+    except ValueError:
+        words = str(command).split()
+    known = set(tracked)
+    previous = ""
+    for word in words:
+        guesses = [word.rstrip(";&|")]
+        if previous == "-m":
+            module = word.replace(".", "/")
+            guesses += [f"{module}.py", f"{module}/__main__.py"]
+        elif word == "make":
+            guesses += ["Makefile", "GNUmakefile", "makefile"]
+        for guess in guesses:
+            path = os.fsencode(os.path.normpath(guess))
+            if path in known or (repo.work and not guess.startswith(("/", "..")) and (repo.work / guess).is_file()):
+                yield path
+        previous = word
+
+
+def _untracked(repo: Repository, patterns: Iterable[str]) -> Iterator[bytes]:
+    """Yield files of the work tree below the plain beginnings of the user's protected patterns."""
+    if repo.work is None:
+        return
+    count = 0
+    for pattern in patterns:
+        plain = pattern.lstrip("/").split("*", 1)[0].split("?", 1)[0].split("[", 1)[0]
+        start = plain if plain == pattern.lstrip("/") else plain.rpartition("/")[0]
+        if not start or pattern.startswith("!") or ".." in start.split("/"):
+            continue
+        for path in _walk(repo.work / start):
+            count += 1
+            if count > _MAX_UNTRACKED:
+                raise ConfigError(f"protected = [{pattern!r}]: more than {_MAX_UNTRACKED} files; name fewer")
+            yield os.fsencode(path.relative_to(repo.work))
+
+
+def _walk(start: Path) -> Iterator[Path]:
+    if start.is_file():
+        yield start
+        return
+    for folder, folders, names in os.walk(start):
+        folders[:] = [name for name in folders if name not in (".git", "__pycache__")]
+        yield from (Path(folder) / name for name in names if not name.endswith(".pyc"))
+
+
+def _current(repo: Repository, path: bytes, committed: Entry | None) -> Entry | None:
+    """Return the file as the work tree has it, or as HEAD has it when it is unchanged; None when it is gone."""
+    if repo.work is None or (committed and committed.mode == SUBMODULE_MODE):
+        return committed
+    full = os.path.join(os.fsencode(repo.work), path)
+    try:
+        status = os.lstat(full)
+        if stat.S_ISLNK(status.st_mode):
+            return Entry(LINK_MODE, objects.write_blob(repo, os.readlink(full)))
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        with open(full, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {full!r}: {error.strerror}; it is protected, so every score needs it"
+        ) from error
+    mode = EXECUTABLE_MODE if status.st_mode & stat.S_IXUSR else FILE_MODE
+    if committed and committed.mode == mode and _is_unchanged(repo, path, committed, content):
+        return committed
+    return Entry(mode, objects.write_blob(repo, content))
+
+
+def _is_unchanged(repo: Repository, path: bytes, committed: Entry, content: bytes) -> bool:
+    if trees.read_blob(repo, committed.id) == content:
+        return True
+    try:
+        # As `git add` would store it: line endings converted by the user's settings are no change.
+        return bool(repo.raw.hashfile(_text(path)) == committed.id)
+    except (pygit2.GitError, KeyError, ValueError, OSError):
+        return False
+
+
+def _modified(repo: Repository) -> list[str]:
+    """Return the tracked files with uncommitted changes; nothing is written, not even the index's stat cache."""
+    if repo.work is None:
+        return []
+    try:
+        status = repo.raw.status(untracked_files="no", ignored=False)
+    except (pygit2.GitError, ValueError, OSError):
+        return []  # it only serves a friendly line; the run does not depend on it
+    clean = (FileStatus.CURRENT, FileStatus.IGNORED)
+    return sorted(path for path, flags in status.items() if flags not in clean)
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "surrogateescape")

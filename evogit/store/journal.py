@@ -1,0 +1,174 @@
+"""One agent's journal: the single place where records are written, and the check that a journal only grew.
+
+A journal commit's first parent is the journal before it; a further parent is a candidate it introduces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pygit2
+
+from evogit.errors import RefMoved, StorageError
+from evogit.model import AgentName, CommitId, RunName
+from evogit.records import MAX_NOTE_BYTES, AnyRecord, decode_note, encode
+from evogit.store import notes, objects, refs, trees
+from evogit.store.objects import Durability
+from evogit.store.repository import Repository
+
+_MAX_WALK = 1_000_000
+
+
+class Journal:
+    """Appends records to the journal of one agent, which has no other writer."""
+
+    def __init__(
+        self, repo: Repository, run: RunName, agent: AgentName, signature: pygit2.Signature, durability: Durability
+    ) -> None:
+        """Take up the agent's journal, or begin it with its empty start commit.
+
+        Raises:
+            StorageError: it cannot be read or written.
+        """
+        self.agent = agent
+        self._repo = repo
+        self._ref = refs.journal_ref(run, agent)
+        self._durability = durability
+        tip = refs.read(repo, self._ref)
+        if tip is None:
+            tip = self._begin(signature)
+        self.tip = tip
+        self.tree = _tree(repo, tip)
+        self._notes = notes.NotesTree(repo, self.tree)
+
+    def append(
+        self, added: Mapping[CommitId, Sequence[AnyRecord]], *, message: str, signature: pygit2.Signature
+    ) -> pygit2.Oid:
+        """Add records to the notes on some commits, all visible at once, and return the new tip.
+
+        When a person added notes to the journal meanwhile (`git notes append`), theirs are kept and ours go on top.
+
+        Raises:
+            RefMoved: somebody else writes this journal.
+            StorageError: Git would not write it.
+        """
+        try:
+            return self._append(added, message, signature)
+        except RefMoved:
+            moved = refs.read(self._repo, self._ref)
+            if moved is None:
+                raise StorageError(
+                    f"{self._ref} was deleted while its agent was running; start the agent again"
+                ) from None
+            check_growth(self._repo, self.tip, moved)
+            self._adopt(moved)
+            return self._append(added, message, signature)
+
+    def lost(self) -> list[tuple[CommitId, AnyRecord]]:
+        """Return the records this process stored that the ref's present tip does not hold.
+
+        Raises:
+            StorageError: an object cannot be read.
+        """
+        moved = refs.read(self._repo, self._ref)
+        found = []
+        for change in notes.changed(self._repo, _tree(self._repo, moved) if moved else None, self.tree):
+            if change.new is None:
+                continue
+            theirs = trees.read_blob(self._repo, change.old).splitlines() if change.old else []
+            ours = trees.read_blob(self._repo, change.new).splitlines()
+            fresh = b"\n".join(line for line in ours if line not in set(theirs))
+            found += [(change.commit, record) for record in decode_note(fresh) if not isinstance(record, ValueError)]
+        return found
+
+    def _append(
+        self, added: Mapping[CommitId, Sequence[AnyRecord]], message: str, signature: pygit2.Signature
+    ) -> pygit2.Oid:
+        tree = self.tree
+        introduced = []
+        for commit, records in added.items():
+            known = self._notes.get(commit)
+            if known is None:
+                introduced.append(pygit2.Oid(hex=commit))
+            tree = self._notes.put(commit, self._write_note(known, records))
+        tip = objects.write_commit(
+            self._repo,
+            author=signature,
+            committer=signature,
+            message=message,
+            tree=tree,
+            parents=[self.tip, *introduced],
+        )
+        self._durability.flush()
+        try:
+            refs.compare_and_swap(self._repo, self._ref, old=self.tip, new=tip, message=message)
+        except StorageError:
+            self._adopt(self.tip)  # the tree in memory is ahead of the ref: go back to what is stored
+            raise
+        self.tip, self.tree = tip, tree
+        return tip
+
+    def _write_note(self, known: pygit2.Oid | None, records: Sequence[AnyRecord]) -> pygit2.Oid:
+        before = trees.read_blob(self._repo, known) if known else b""
+        if before and not before.endswith(b"\n"):
+            before += b"\n"
+        note = before + b"".join(encode(record) for record in records)
+        if len(note) > MAX_NOTE_BYTES:
+            raise StorageError(f"a note of {len(note)} bytes in {self._ref}; readers take at most {MAX_NOTE_BYTES}")
+        return objects.write_blob(self._repo, note)
+
+    def _begin(self, signature: pygit2.Signature) -> pygit2.Oid:
+        start = objects.write_commit(
+            self._repo,
+            author=signature,
+            committer=signature,
+            message=f"evogit: begin the journal of {self.agent}\n",
+            tree=objects.write_tree(self._repo, b""),
+            parents=[],
+        )
+        self._durability.flush()
+        refs.compare_and_swap(self._repo, self._ref, old=None, new=start)
+        return start
+
+    def _adopt(self, tip: pygit2.Oid) -> None:
+        self.tip = tip
+        self.tree = _tree(self._repo, tip)
+        self._notes = notes.NotesTree(self._repo, self.tree)
+
+
+def _tree(repo: Repository, tip: pygit2.Oid) -> pygit2.Oid:
+    return repo.commit(CommitId(str(tip))).tree_id
+
+
+def check_growth(repo: Repository, old: pygit2.Oid, new: pygit2.Oid) -> list[notes.NoteChange]:
+    """Return what a journal's new tip adds to its old one.
+
+    Raises:
+        RefMoved: it is no continuation: `old` is not reached by first parents, or a line of it is gone.
+        StorageError: an object cannot be read.
+    """
+    _check_first_parents(repo, old, new)
+    found = notes.changed(repo, _tree(repo, old), _tree(repo, new))
+    for change in found:
+        if change.old and not _keeps_lines(repo, change.old, change.new):
+            raise RefMoved(f"journal commit {new} drops lines of the note on {change.commit}")
+    return found
+
+
+def _check_first_parents(repo: Repository, old: pygit2.Oid, new: pygit2.Oid) -> None:
+    at = new
+    for _ in range(_MAX_WALK):
+        if at == old:
+            return
+        parents = repo.commit(CommitId(str(at))).parent_ids
+        if not parents:
+            break
+        at = parents[0]
+    raise RefMoved(f"journal commit {new} does not continue {old} by first parents")
+
+
+def _keeps_lines(repo: Repository, old: pygit2.Oid, new: pygit2.Oid | None) -> bool:
+    if new is None:
+        return False
+    before, after = trees.read_blob(repo, old), trees.read_blob(repo, new)
+    return after.startswith(before) or set(before.splitlines()) <= set(after.splitlines())

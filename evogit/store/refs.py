@@ -1,0 +1,164 @@
+"""Names of refs, and the one place where refs move: a compare-and-swap with bounded retry.
+
+Every ref has one writer. Nothing here forces a journal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pygit2
+import tenacity
+
+from evogit.errors import RefMoved, RepositoryError, StorageError
+from evogit.model import AgentName, RunName
+from evogit.store.repository import Repository
+
+_T = TypeVar("_T")
+_SUFFIX = ".journal"
+_JOURNAL = re.compile(r"refs/notes/evogit/([a-z0-9][a-z0-9-]{0,62})/([a-z0-9][a-z0-9-]{0,62})\.journal")
+_TASK = re.compile(r"refs/evogit/([a-z0-9][a-z0-9-]{0,62})/task")
+CONTENTION = (OSError, pygit2.GitError, pygit2.AlreadyExistsError)
+"""What libgit2 raises when another process holds a lock or changes files under it: OSError is the usual one."""
+
+
+def journal_ref(run: RunName, agent: AgentName) -> str:
+    """Return the ref of an agent's journal; its suffix keeps `git request-pull` from taking it for a branch."""
+    return f"refs/notes/evogit/{run}/{agent}{_SUFFIX}"
+
+
+def notes_prefix(run: RunName) -> str:
+    """Return what the names of all journals of a run start with."""
+    return f"refs/notes/evogit/{run}/"
+
+
+def branch_ref(run: RunName, agent: AgentName) -> str:
+    """Return the ref of an agent's branch."""
+    return f"refs/heads/evogit/{run}/{agent}"
+
+
+def task_ref(run: RunName) -> str:
+    """Return the ref of a run's task."""
+    return f"refs/evogit/{run}/task"
+
+
+def parse_journal_ref(name: str) -> tuple[RunName, AgentName] | None:
+    """Return the run and agent a ref's name belongs to, or None when it is no journal's."""
+    found = _JOURNAL.fullmatch(name)
+    return (RunName(found[1]), AgentName(found[2])) if found else None
+
+
+def parse_task_ref(name: str) -> RunName | None:
+    """Return the run a ref's name is the task of, or None."""
+    found = _TASK.fullmatch(name)
+    return RunName(found[1]) if found else None
+
+
+def read(repo: Repository, name: str) -> pygit2.Oid | None:
+    """Return what the ref points at, or None when there is no such ref.
+
+    Raises:
+        StorageError: the ref is there and cannot be read.
+    """
+    try:
+        found = repo.raw.references.get(name)
+    except (ValueError, *CONTENTION) as error:
+        raise StorageError(f"cannot read {name} in {repo.common}: {error}") from error
+    return found.target if found is not None and isinstance(found.target, pygit2.Oid) else None
+
+
+def names(repo: Repository, prefix: str) -> Iterator[str]:
+    """Yield the names of all readable refs that start with `prefix`.
+
+    Raises:
+        StorageError: the refs cannot be listed.
+    """
+    found = retried(lambda: repo.raw.listall_references(), "list the refs", repo)
+    return (name for name in found if name.startswith(prefix))
+
+
+def compare_and_swap(
+    repo: Repository, name: str, *, old: pygit2.Oid | None, new: pygit2.Oid, message: str = "evogit"
+) -> None:
+    """Move the ref from `old` (None: it must not exist) to `new`, at once or not at all.
+
+    Raises:
+        RefMoved: it points elsewhere than `old`.
+        StorageError: Git would not move it, after several tries.
+    """
+    retried(lambda: _swap(repo, name, old, new, message), f"move {name}", repo)
+
+
+def delete(repo: Repository, name: str) -> None:
+    """Delete the ref if it exists.
+
+    Raises:
+        StorageError: Git would not delete it, after several tries.
+    """
+
+    def act() -> None:
+        found = repo.raw.references.get(name)
+        if found is not None:
+            found.delete()
+
+    retried(act, f"delete {name}", repo)
+
+
+def retried(act: Callable[[], _T], what: str, repo: Repository) -> _T:
+    """Return `act()`, tried again for up to about ten seconds while another process holds a lock or repacks.
+
+    Raises:
+        RefMoved: from `act`, at once.
+        StorageError: it still fails.
+    """
+    try:
+        return act()
+    except CONTENTION:
+        pass  # the usual path costs nothing; only a lost race pays for the retry machinery
+    try:
+        return _RETRY(act)
+    except CONTENTION as error:
+        raise StorageError(_advice(repo, what, str(error))) from error
+
+
+_RETRY = tenacity.Retrying(
+    retry=tenacity.retry_if_exception_type(CONTENTION),
+    wait=tenacity.wait_random_exponential(multiplier=0.002, max=0.25),
+    stop=tenacity.stop_after_delay(10),
+    reraise=True,
+)
+
+
+def _swap(repo: Repository, name: str, old: pygit2.Oid | None, new: pygit2.Oid, message: str) -> None:
+    found = repo.raw.references.get(name)
+    current = found.target if found is not None else None
+    if current == new:
+        return  # an earlier try did move it before it raised
+    if current != old:
+        raise RefMoved(f"{name} is at {current}, not at {old} any more; another process writes it")
+    if found is None:
+        repo.raw.references.create(name, new)  # fails when it exists by now
+    else:
+        # libgit2 compares with the value `found` was loaded with, under the ref's lock; a lost race raises here.
+        found.set_target(new, message)
+
+
+def _advice(repo: Repository, what: str, reason: str) -> str:
+    if "lock" in reason:
+        return f"cannot {what} in {repo.common}: {reason}; if no git process runs, remove the stale .lock file it names"
+    if "Read-only" in reason or "Permission" in reason or "denied" in reason:
+        return f"cannot {what} in {repo.common}: {reason}; evogit needs to write there"
+    return f"cannot {what} in {repo.common}: {reason}"
+
+
+def refuse_blocking_refs(repo: Repository) -> None:
+    """Check that no ref of the user's stands where evogit's must be created.
+
+    Raises:
+        RepositoryError: `refs/notes/evogit` or `refs/evogit` is a ref itself, so nothing can be created below it.
+    """
+    for name in ("refs/notes/evogit", "refs/evogit"):
+        if read(repo, name) is not None:
+            raise RepositoryError(f"the ref {name} stands where evogit keeps its own; rename it (git update-ref) first")

@@ -1,0 +1,144 @@
+"""Opening a repository, refusing the kinds evogit cannot work in, and the identity commits are made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pygit2
+from pygit2.enums import RepositoryOpenFlag
+
+from evogit.errors import RepositoryError, StorageError
+from evogit.model import CommitId
+
+_REFUSALS = {
+    "objectformat": "uses SHA-256 objects, which evogit cannot read yet; use a SHA-1 repository",
+    "refstorage": "keeps its refs as a reftable, which evogit cannot read yet; use the 'files' ref format",
+    "reftable": "keeps its refs as a reftable, which evogit cannot read yet; use the 'files' ref format",
+    "not owned by": "belongs to another user; run `git config --global --add safe.directory <path>` if you trust it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """An open repository: libgit2's handle, the `.git` folder all work trees share, and this work tree's root."""
+
+    raw: pygit2.Repository
+    common: Path
+    work: Path | None
+
+    @property
+    def private(self) -> Path:
+        """The folder inside `.git` that is evogit's own; made on first use by those who write there."""
+        return self.common / "evogit"
+
+    @property
+    def objects(self) -> Path:
+        """The folder of objects."""
+        return self.common / "objects"
+
+    @property
+    def is_shallow(self) -> bool:
+        """Whether history is cut off."""
+        return bool(self.raw.is_shallow)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether objects are fetched on demand (a partial clone)."""
+        return "extensions.partialclone" in self.raw.config
+
+    def head(self) -> CommitId:
+        """Return the commit that is checked out.
+
+        Raises:
+            RepositoryError: there is no commit yet, or HEAD is broken.
+        """
+        if self.raw.head_is_unborn:
+            raise RepositoryError(
+                f"{self.work or self.common} has no commit yet; make one first (git commit --allow-empty -m init)"
+            )
+        try:
+            return CommitId(str(self.raw.head.peel(pygit2.Commit).id))
+        except (pygit2.GitError, KeyError) as error:
+            raise RepositoryError(f"cannot read HEAD of {self.common}: {error}; run `git fsck`") from error
+
+    def commit(self, commit: CommitId) -> pygit2.Commit:
+        """Return a commit object.
+
+        Raises:
+            StorageError: it is missing, damaged or no commit.
+        """
+        try:
+            found = self.raw[commit]
+        except (KeyError, ValueError, OSError, pygit2.GitError) as error:
+            raise StorageError(f"cannot read commit {commit[:12]} in {self.common}: {error}; run `git fsck`") from error
+        if not isinstance(found, pygit2.Commit):
+            raise StorageError(f"{commit[:12]} is not a commit")
+        return found
+
+
+def open_repository(directory: Path | None = None) -> Repository:
+    """Open the repository at or above `directory`; without one, the one git itself would take.
+
+    Raises:
+        RepositoryError: there is none, or it is of a kind evogit cannot work in.
+    """
+    where = str(directory) if directory else "the current folder"
+    try:
+        if directory is None:
+            raw = pygit2.Repository(None, RepositoryOpenFlag.FROM_ENV)
+        else:
+            raw = pygit2.Repository(str(directory), RepositoryOpenFlag.DEFAULT)
+    except (pygit2.GitError, KeyError, OSError, ValueError) as error:
+        raise RepositoryError(_refusal(where, str(error))) from error
+    git_dir = Path(raw.path)
+    pointer = git_dir / "commondir"
+    common = (git_dir / pointer.read_text().strip()).resolve() if pointer.is_file() else git_dir.resolve()
+    _refuse_formats(raw, common)
+    return Repository(raw, common, Path(raw.workdir) if raw.workdir else None)
+
+
+def _refusal(where: str, message: str) -> str:
+    for sign, reason in _REFUSALS.items():
+        if sign in message.lower():
+            return f"the repository of {where} {reason}"
+    if "not found" in message.lower() or "could not find" in message.lower():
+        return f"{where} is not inside a Git repository; run `git init` there, or name one with -C"
+    return f"cannot open the repository of {where}: {message}"
+
+
+def _refuse_formats(raw: pygit2.Repository, common: Path) -> None:
+    """Say no by the configuration too: which formats libgit2 itself refuses depends on how it was built."""
+    config = raw.config
+    if "extensions.objectformat" in config and config["extensions.objectformat"] != "sha1":
+        raise RepositoryError(f"{common} {_REFUSALS['objectformat']}")
+    if "extensions.refstorage" in config and config["extensions.refstorage"] != "files":
+        raise RepositoryError(f"{common} {_REFUSALS['refstorage']}")
+
+
+def committer(repo: Repository, environment: Mapping[str, str], now: datetime) -> pygit2.Signature:
+    """Return the identity of the person who runs evogit, as git would find it, at the time `now`.
+
+    pygit2 ignores `GIT_COMMITTER_*`, so they are read here. With no identity at all an `.invalid` one stands in, which
+    no forge gives to anybody.
+    """
+    try:
+        known = repo.raw.default_signature
+        name, email = known.name, known.email
+    except (pygit2.GitError, KeyError):
+        name, email = "evogit", "evogit@evogit.invalid"
+    name = environment.get("GIT_COMMITTER_NAME") or name
+    email = environment.get("GIT_COMMITTER_EMAIL") or email
+    return signature(name, email, now)
+
+
+def signature(name: str, email: str, now: datetime) -> pygit2.Signature:
+    """Return a signature at the time `now`, with characters Git cannot keep in one removed."""
+    strip = {ord(sign): None for sign in "<>\n\0"}
+    offset = now.utcoffset()
+    minutes = int(offset.total_seconds() // 60) if offset else 0
+    return pygit2.Signature(
+        name.translate(strip).strip() or "evogit", email.translate(strip).strip() or "-", int(now.timestamp()), minutes
+    )

@@ -1,0 +1,236 @@
+"""What a run's journals say, read incrementally: a cold start reads tips only, a refresh only what differs.
+
+A journal that is broken or hostile is passed over and named in `problems`; it never stops a reader.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pygit2
+
+from evogit.errors import StorageError
+from evogit.model import AgentName, CommitId, Direction, RunName, Status, TreeId
+from evogit.records import MAX_NOTE_BYTES, AnyRecord, Lease, Proposal, Score, decode_note
+from evogit.store import notes, refs, trees
+from evogit.store.journal import check_growth
+from evogit.store.repository import Repository
+
+
+@dataclass(slots=True)
+class Candidate:
+    """All that the records say of one commit: its measurements, how it was made, and claims to score it."""
+
+    id: CommitId
+    scores: list[Score] = field(default_factory=list)
+    proposal: Proposal | None = None
+    leases: list[Lease] = field(default_factory=list)
+
+    def value(self, evaluator: str) -> float | None:
+        """Return its score by this evaluator: the median of its valid measurements, or None when it has none."""
+        values = sorted(
+            score.value for score in self.scores if score.evaluator == evaluator and score.value is not None
+        )
+        if not values:
+            return None
+        middle = len(values) // 2
+        return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+
+    def is_scored(self, evaluator: str) -> bool:
+        """Return whether this evaluator has judged it; a broken evaluator has not."""
+        return any(score.evaluator == evaluator and score.status is not Status.ERROR for score in self.scores)
+
+
+@dataclass(slots=True)
+class _Seen:
+    tip: pygit2.Oid
+    tree: pygit2.Oid
+    next_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One record, and the commit it is about."""
+
+    commit: CommitId
+    record: AnyRecord
+
+
+class Snapshot:
+    """The candidates of one run as this process knows them, ranked for one evaluator."""
+
+    def __init__(self, repo: Repository, run: RunName, evaluator: str, direction: Direction) -> None:
+        """Begin with nothing known; `refresh` reads.
+
+        `evaluator` is the digest whose scores count; other scores are kept but never compared with them.
+        """
+        self.run = run
+        self.evaluator = evaluator
+        self.candidates: dict[CommitId, Candidate] = {}
+        self.problems: dict[str, str] = {}
+        self.evaluations = 0
+        self._repo = repo
+        self._sign = 1.0 if direction is Direction.MAXIMIZE else -1.0
+        self._seen: dict[AgentName, _Seen] = {}
+        self._measured: dict[tuple[TreeId, str], CommitId] = {}
+        self._by_session: dict[str, int] = {}
+        self._leaders: list[CommitId] = []
+        self._best: float | None = None
+        self._stale = False
+
+    @property
+    def agents(self) -> list[AgentName]:
+        """The agents whose journals were read, by name."""
+        return sorted(self._seen)
+
+    def next_seq(self, agent: AgentName) -> int:
+        """Return the first sequence number this agent has not used."""
+        return self._seen[agent].next_seq if agent in self._seen else 0
+
+    def evaluations_of(self, session: str) -> int:
+        """Return how many evaluations the invocation `session` has recorded."""
+        return self._by_session.get(session, 0)
+
+    def measured(self, tree: TreeId) -> CommitId | None:
+        """Return a candidate with this tree that this evaluator has judged, or None."""
+        return self._measured.get((tree, self.evaluator))
+
+    @property
+    def best_value(self) -> float | None:
+        """The best score, or None when nothing is scored."""
+        self._settle()
+        return None if self._best is None else self._best * self._sign
+
+    def leaders(self) -> list[CommitId]:
+        """Return every candidate that has the best score, by id."""
+        self._settle()
+        return self._leaders
+
+    def best(self) -> Candidate | None:
+        """Return the best candidate, the first measured among equals, or None when nothing is scored."""
+        found = [self.candidates[commit] for commit in self.leaders()]
+        return min(found, key=lambda candidate: (candidate.scores[0].at, candidate.id), default=None)
+
+    def is_better(self, value: float, than: float) -> bool:
+        """Return whether `value` is strictly better."""
+        return value * self._sign > than * self._sign
+
+    def discard(self, commit: CommitId, reason: str) -> None:
+        """Forget a candidate whose objects cannot be read, and say why."""
+        self.candidates.pop(commit, None)
+        self.problems[commit] = reason
+        self._stale = True
+
+    def refresh(self, *, discover: bool = True) -> list[Event]:
+        """Read what is new and return it; without `discover`, only in journals that are known already.
+
+        Raises:
+            StorageError: the refs cannot be listed.
+        """
+        events: list[Event] = []
+        for agent in self._list() if discover else self.agents:
+            name = refs.journal_ref(self.run, agent)
+            try:
+                events.extend(self._read_journal(name, agent))
+                self.problems.pop(name, None)
+            except StorageError as error:
+                self.problems[name] = str(error)
+        return events
+
+    def take_own(self, agent: AgentName, tip: pygit2.Oid, tree: pygit2.Oid, events: list[Event]) -> None:
+        """Learn what this process just wrote to its own journal, without reading it back."""
+        seen = self._seen.setdefault(agent, _Seen(tip, tree))
+        seen.tip, seen.tree = tip, tree
+        for event in events:
+            self._learn(event, seen)
+
+    def _list(self) -> list[AgentName]:
+        found = (refs.parse_journal_ref(name) for name in refs.names(self._repo, refs.notes_prefix(self.run)))
+        return sorted(parsed[1] for parsed in found if parsed)
+
+    def _read_journal(self, name: str, agent: AgentName) -> list[Event]:
+        tip = refs.read(self._repo, name)
+        if tip is None:
+            return []
+        seen = self._seen.get(agent)
+        if seen is None:
+            tree = self._repo.commit(CommitId(str(tip))).tree_id
+            changes = notes.changed(self._repo, None, tree)
+            seen = _Seen(tip, tree)
+        elif seen.tip == tip:
+            return []
+        else:
+            changes = check_growth(self._repo, seen.tip, tip)
+            tree = self._repo.commit(CommitId(str(tip))).tree_id
+        events = [Event(change.commit, record) for change in changes for record in self._read_note(name, agent, change)]
+        seen.tip, seen.tree = tip, tree
+        self._seen[agent] = seen
+        for event in events:
+            self._learn(event, seen)
+        return events
+
+    def _read_note(self, name: str, agent: AgentName, change: notes.NoteChange) -> Iterator[AnyRecord]:
+        if change.new is None:
+            return
+        try:
+            content = self._note_content(change.new)
+            old = set(self._note_content(change.old).splitlines()) if change.old else set()
+        except StorageError as error:
+            self.problems[f"{name}:{change.commit}"] = str(error)
+            return
+        fresh = b"\n".join(line for line in content.splitlines() if line not in old) if old else content
+        for record in decode_note(fresh):
+            if isinstance(record, ValueError):
+                self.problems[f"{name}:{change.commit}"] = f"a line that is no valid record: {record}"
+            elif record.agent != agent or record.run != self.run:
+                self.problems[f"{name}:{change.commit}"] = (
+                    f"a record of {record.agent!r} in {record.run!r}: not its writer's"
+                )
+            else:
+                yield record
+
+    def _note_content(self, note: pygit2.Oid) -> bytes:
+        content = trees.read_blob(self._repo, note)
+        if len(content) > MAX_NOTE_BYTES:
+            raise StorageError(f"a note of {len(content)} bytes; at most {MAX_NOTE_BYTES} are read")
+        return content
+
+    def _learn(self, event: Event, seen: _Seen) -> None:
+        record = event.record
+        seen.next_seq = max(seen.next_seq, record.seq + 1)
+        candidate = self.candidates.get(event.commit)
+        if candidate is None:
+            candidate = self.candidates[event.commit] = Candidate(event.commit)
+        if isinstance(record, Score):
+            candidate.scores.append(record)
+            self.evaluations += 1
+            self._by_session[record.session] = self._by_session.get(record.session, 0) + 1
+            if record.status is not Status.ERROR:
+                self._measured.setdefault((TreeId(record.tree), record.evaluator), event.commit)
+            self._rank(candidate)
+        elif isinstance(record, Proposal):
+            candidate.proposal = candidate.proposal or record
+        else:
+            candidate.leases.append(record)
+
+    def _rank(self, candidate: Candidate) -> None:
+        value = candidate.value(self.evaluator)
+        if value is None or self._stale:
+            return
+        if len(candidate.scores) > 1:
+            self._stale = True  # a repeated measurement may lower it: rank all again when next asked
+        elif self._best is None or value * self._sign > self._best:
+            self._best, self._leaders = value * self._sign, [candidate.id]
+        elif value * self._sign == self._best:
+            bisect.insort(self._leaders, candidate.id)
+
+    def _settle(self) -> None:
+        if not self._stale:
+            return
+        self._stale = False
+        values = {commit: candidate.value(self.evaluator) for commit, candidate in self.candidates.items()}
+        ranked = {commit: value * self._sign for commit, value in values.items() if value is not None}
+        self._best = max(ranked.values(), default=None)
+        self._leaders = sorted(commit for commit, value in ranked.items() if value == self._best)
