@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,16 +10,15 @@ from pathlib import Path
 from evogit import resources
 from evogit.agent import Agent, Parts, World
 from evogit.config import Definition, Stop
-from evogit.errors import RepositoryError
 from evogit.evaluation import CommandMeter
-from evogit.model import AgentName, RunName
+from evogit.model import AgentName
 from evogit.proposers.protocol import Proposer
 from evogit.proposers.tuner import Tuner
 from evogit.sandbox import Launcher
 from evogit.selection.greedy import Greedy
 from evogit.selection.protocol import Selector
 from evogit.stopping import Limits
-from evogit.store import private
+from evogit.store import private, scratch
 from evogit.store.export import Export
 from evogit.store.ledger import Writer
 from evogit.store.repository import Repository
@@ -56,29 +52,6 @@ def selector(definition: Definition) -> Selector:
     return {"greedy": Greedy}[definition.selection]()
 
 
-def scratch_folder(repo: Repository, run: RunName, agent: AgentName | str) -> Path:
-    """Return the folder outside the repository where an agent evaluates, made for this user alone.
-
-    It has the same name at every start, so that what a killed agent left there is used or cleared by its successor.
-
-    Raises:
-        RepositoryError: it belongs to somebody else, or cannot be made.
-    """
-    top = Path(tempfile.gettempdir()) / f"evogit-{os.getuid()}"
-    try:
-        top.mkdir(mode=0o700, exist_ok=True)
-        status = top.lstat()
-        folder = top / hashlib.sha256(os.fsencode(repo.common)).hexdigest()[:12] / run / agent
-        if status.st_uid != os.getuid() or status.st_mode & 0o077 or top.is_symlink():
-            raise RepositoryError(f"{top} is not a folder of yours alone; remove it or set TMPDIR")
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RepositoryError(
-            f"cannot make a folder in {top}: {error.strerror}; set TMPDIR to another place"
-        ) from error
-    return folder
-
-
 def meter(repo: Repository, task: Task, folder: Path, launcher: Launcher, caller: Mapping[str, str]) -> CommandMeter:
     """Return what measures trees for this task, exporting them into `folder`."""
     export = Export(repo, task.definition, folder / "tree")
@@ -96,11 +69,11 @@ class Crew:
             UsageError, RepositoryError, StorageError: as the parts say.
         """
         definition = resources.definition(invocation.use)
-        self._repo, self._run, self._use = repo, task.run, invocation.use
+        self._repo, self._task, self._use = repo, task, invocation.use
         self._names = [private.free_name(repo, task.run, invocation.use)]
         self.mended = private.repair(repo, task.run, self._names[0])
         self._launcher = Launcher(lambda: invocation.stopped() is not None)
-        folder = scratch_folder(repo, task.run, self.name)
+        folder = scratch.folder(repo, task.run, self.name)
         parts = Parts(
             proposer=proposer(definition),
             selector=selector(definition),
@@ -130,5 +103,5 @@ class Crew:
             name.release()
 
     def _another_name(self) -> AgentName:
-        self._names.append(private.free_name(self._repo, self._run, self._use))
+        self._names.append(private.free_name(self._repo, self._task.run, self._use))
         return self.name

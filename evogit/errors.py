@@ -6,7 +6,7 @@ EvogitError                 1   the command could not do what was asked
 │   └── RepositoryError     2   the repository is in a state evogit cannot work in
 ├── StorageError            6   Git refused a read or a write that should work
 │   └── RefMoved            6   another writer moved a ref between our read and our write
-└── EvaluatorBroken         1   the user's evaluator itself does not work
+└── EvaluatorBroken         2   the user's evaluator itself does not work
 
 A bad candidate is never an exception: it is a score with a status.
 """
@@ -46,3 +46,5 @@ class RefMoved(StorageError):
 
 class EvaluatorBroken(EvogitError):
     """The user's evaluator itself does not work, so no candidate can be scored."""
+
+    exit_code = 2

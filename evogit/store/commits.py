@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pygit2
 
+from evogit.errors import StorageError, UsageError
 from evogit.model import AgentName, CommitId, Operator, RunName, TreeId
 from evogit.store import objects, refs
 from evogit.store.repository import Repository
@@ -71,3 +72,34 @@ def move_branch(repo: Repository, run: RunName, agent: AgentName, to: CommitId, 
             return False
     refs.compare_and_swap(repo, name, old=current, new=pygit2.Oid(hex=to), message="evogit: best so far")
     return True
+
+
+def subject(repo: Repository, commit: CommitId) -> str:
+    """Return the first line of a commit's message; empty when the commit cannot be read."""
+    try:
+        message = repo.commit(commit).message
+    except StorageError:
+        return ""
+    return plain_text(message.partition("\n")[0])
+
+
+def parents(repo: Repository, commit: CommitId) -> list[CommitId]:
+    """Return a commit's parents; none when it cannot be read."""
+    try:
+        return [CommitId(str(parent)) for parent in repo.commit(commit).parent_ids]
+    except StorageError:
+        return []
+
+
+def resolve(repo: Repository, revision: str) -> CommitId:
+    """Return the commit that git's words for a revision mean.
+
+    Raises:
+        UsageError: there is no such commit.
+    """
+    try:
+        return CommitId(str(repo.raw.revparse_single(revision).peel(pygit2.Commit).id))
+    except (KeyError, ValueError, pygit2.GitError) as error:
+        raise UsageError(
+            f"{revision!r} is no commit here; see `evogit log` and `git branch --list 'evogit/*'`"
+        ) from error

@@ -34,6 +34,11 @@ def notes_prefix(run: RunName) -> str:
     return f"refs/notes/evogit/{run}/"
 
 
+def branch_prefix(run: RunName) -> str:
+    """Return what the names of all branches of a run start with."""
+    return f"refs/heads/evogit/{run}/"
+
+
 def branch_ref(run: RunName, agent: AgentName) -> str:
     """Return the ref of an agent's branch."""
     return f"refs/heads/evogit/{run}/{agent}"

@@ -88,7 +88,7 @@ def open_repository(directory: Path | None = None) -> Repository:
     where = str(directory) if directory else "the current folder"
     try:
         if directory is None:
-            raw = pygit2.Repository(None, RepositoryOpenFlag.FROM_ENV)
+            raw = pygit2.Repository(".", RepositoryOpenFlag.FROM_ENV)
         else:
             raw = pygit2.Repository(str(directory), RepositoryOpenFlag.DEFAULT)
     except (pygit2.GitError, KeyError, OSError, ValueError) as error:

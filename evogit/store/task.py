@@ -16,7 +16,7 @@ from evogit.model import CommitId, RunName, TreeId
 from evogit.store import objects, refs, trees
 from evogit.store.objects import Durability
 from evogit.store.repository import Repository
-from evogit.store.trees import FILE_MODE, Entry
+from evogit.store.trees import EXECUTABLE_MODE, FILE_MODE, Entry
 
 _TASK_FILE = b"task.json"
 _CONFIG_FILE = b"evogit.toml"
@@ -35,8 +35,8 @@ class _TaskFile(msgspec.Struct, frozen=True, kw_only=True):
 class Definition:
     """What makes two runs the same experiment: base, configuration, patterns, frozen files.
 
-    `editable` and `protected` are the patterns with the defaults filled in, so that they mean the same for ever; an empty
-    `editable` is every text file that is not protected.
+    `editable` and `protected` are the patterns with the defaults filled in, so that they mean the same for ever; an
+    empty `editable` is every text file that is not protected.
     """
 
     base: CommitId
@@ -159,6 +159,16 @@ def read(repo: Repository, run: RunName) -> Task:
     return Task(run, definition, TreeId(str(repo.commit(base).tree_id)), CommitId(str(tip)), commit.commit_time)
 
 
+def unwritten(repo: Repository, definition: Definition) -> Task:
+    """Return a task that stands in no ref, to measure with.
+
+    Raises:
+        StorageError: the base cannot be read.
+    """
+    tree = TreeId(str(repo.commit(definition.base).tree_id))
+    return Task(RunName("unwritten"), definition, tree, definition.base, 0)
+
+
 def names(repo: Repository) -> Sequence[RunName]:
     """Return the names of all runs, by name.
 
@@ -182,3 +192,15 @@ def newest(repo: Repository) -> list[Task]:
         except (StorageError, ConfigError):
             continue  # a run that cannot be read is named by `runs` and `doctor`; it hides no other
     return sorted(tasks, key=lambda task: (task.started, task.run), reverse=True)
+
+
+def has_editable_file(repo: Repository, definition: Definition) -> bool:
+    """Return whether the base has any plain file a proposer may change.
+
+    Raises:
+        StorageError: the base cannot be read.
+    """
+    tracked = trees.files(repo, repo.commit(definition.base).tree_id)
+    return any(
+        entry.mode in (FILE_MODE, EXECUTABLE_MODE) and definition.is_editable(path) for path, entry in tracked.items()
+    )

@@ -1,0 +1,5 @@
+"""`python -m evogit`."""
+
+from evogit.cli.main import main
+
+main()

@@ -1,0 +1,81 @@
+"""`evogit agent`: one process, by hand or started by `evogit run`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import sys
+import time
+
+import click
+
+from evogit.assembly import Crew, Invocation
+from evogit.cli import context
+from evogit.cli.output import console, gain, number, plain
+from evogit.cli.signals import StopSignals
+
+
+@click.command("agent")
+@click.argument("use", metavar="NAME")
+@context.run_option
+@context.limit_options
+@click.option("--seed", type=int, help="Make the agent's choices repeatable")
+@click.option("--session", hidden=True, help="The invocation whose evaluations count towards --evals")
+@click.option("--launcher", type=int, hidden=True, help="Stop when this process is gone")
+def agent_command(
+    use: str,
+    run: str | None,
+    seed: int | None,
+    session: str | None,
+    launcher: int | None,
+    **limits: float | None,
+) -> None:
+    """Be one agent of a run.
+
+    NAME is an agent definition, such as tuner. Any number of agents can work on one run, started at any time, in any
+    number of terminals; each is a process of its own, and none depends on another. Ctrl-C ends it; the same command
+    goes on.
+    """
+    signals = StopSignals()
+    repo = context.open_here()
+    task = context.choose_task(repo, run)
+
+    def stopped() -> str | None:
+        return "its launcher is gone" if launcher and os.getppid() != launcher else signals.reason
+
+    invocation = Invocation(
+        use=use,
+        session=session or secrets.token_hex(3),
+        stop=context.limits(task.definition.config.stop, limits),
+        seed=seed if seed is not None else secrets.randbits(32),
+        environment=os.environ,
+        host=platform.node()[:64] or "unknown",
+        person=context.person(repo),
+        now=context.now,
+        clock=time.monotonic,
+        sleep=time.sleep,
+        stopped=stopped,
+    )
+    crew = Crew(repo, task, invocation)
+    out = console(stderr=True)
+    try:
+        for line in crew.mended:
+            out.print(plain(line))
+        out.print(plain(f"agent {crew.name} of run {task.run}"))
+        reason = crew.agent.run()
+        best = crew.agent.snapshot.best()
+        value = best.value(crew.agent.snapshot.evaluator) if best else None
+        base = crew.agent.snapshot.candidates.get(task.definition.base)
+        base_value = base.value(crew.agent.snapshot.evaluator) if base else None
+        out.print(
+            plain(
+                f"{crew.name}: {crew.agent.evaluated} evaluations; stopped: {reason}; "
+                f"best of the run {number(value)} {gain(value, base_value)}".rstrip()
+            )
+        )
+        for where, what in crew.agent.snapshot.problems.items():
+            out.print(plain(f"warning: {where}: {what}"))
+    finally:
+        crew.close()
+    sys.exit(signals.exit_code)

@@ -1,0 +1,185 @@
+"""Commands about one candidate: `show`, `best`, `diff`, `evaluate`, `apply`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import click
+import msgspec
+from rich.console import Console
+
+from evogit import assembly, promote
+from evogit.cli import context
+from evogit.cli.context import Reading
+from evogit.cli.output import console, gain, local_time, number, plain, print_json
+from evogit.cli.signals import StopSignals
+from evogit.model import CommitId, Measurement, Status, TreeId
+from evogit.records import Score
+from evogit.sandbox import KIND, Cancelled, Launcher
+from evogit.store import commits, freeze, scratch, task
+from evogit.store.task import Task
+
+_REV = click.argument("revision", metavar="REV", required=False)
+
+
+@click.command("show")
+@_REV
+@context.run_option
+@context.json_option
+def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
+    """Show one candidate and its records.
+
+    REV is a commit, an agent's name, `base` or `best` (the default).
+    """
+    reading = context.read_run(run)
+    commit = reading.resolve(revision)
+    found = reading.snapshot.candidates.get(commit)
+    scores = found.scores if found else []
+    parents = commits.parents(reading.repo, commit)
+    if as_json:
+        proposal = msgspec.to_builtins(found.proposal) if found and found.proposal else None
+        print_json(
+            {"commit": commit, "run": reading.task.run, "subject": reading.subject(commit), "parents": parents,
+             "value": reading.value(commit), "proposal": proposal, "scores": msgspec.to_builtins(scores)}
+        )  # fmt: skip
+        return
+    out = console()
+    value = reading.value(commit)
+    out.print(plain(f"commit   {commit}"))
+    out.print(plain(f"subject  {reading.subject(commit)}"))
+    out.print(plain(f"score    {number(value)}  {gain(value, reading.base_value)}".rstrip()))
+    for parent in parents:
+        before = reading.value(parent)
+        out.print(plain(f"parent   {parent[:12]}  {number(before)}  {reading.subject(parent)}"))
+    if found and found.proposal:
+        made = found.proposal
+        numbers = "  ".join(f"{name}={amount:.4g}" for name, amount in sorted(made.params.items()))
+        out.print(plain(f"made by  {made.agent} ({made.operator.value})  seed {made.seed}  {numbers}".rstrip()))
+    for score in scores:
+        _show_score(out, score, reading)
+    if not scores:
+        out.print(plain("not scored in this run"))
+
+
+def _show_score(out: Console, score: Score, reading: Reading) -> None:
+    other = "" if score.evaluator == reading.snapshot.evaluator else "  by another evaluator: not comparable"
+    said = number(score.value) if score.value is not None else score.status.value
+    out.print(
+        plain(
+            f"\n{local_time(score.at)}  {said}  by {score.agent} on {score.host} in {score.seconds:.3g} s, "
+            f"sandbox {score.sandbox}{other}"
+        )
+    )
+    for title, numbers in (("metrics", score.metrics), ("instances", score.instances)):
+        for name, amount in numbers.items():
+            out.print(plain(f"  {title}  {name} = {amount:.6g}"))
+    for line in score.feedback.splitlines():
+        out.print(plain(f"  | {line}"))
+
+
+@click.command("best")
+@click.option("-q", "--quiet", is_flag=True, help="Print only the commit's full id")
+@context.run_option
+@context.json_option
+def best_command(quiet: bool, run: str | None, as_json: bool) -> None:
+    """Show the best candidate."""
+    reading = context.read_run(run)
+    best = reading.best()
+    value, base = reading.value(best.id), reading.base_value
+    if quiet:
+        click.echo(best.id)
+    elif as_json:
+        print_json({"run": reading.task.run, "commit": best.id, "value": value, "base_value": base})
+    else:
+        words = f"{best.id[:12]}  {number(value)}  {gain(value, base)}  {reading.subject(best.id)}"
+        console().print(plain(words))
+
+
+@click.command("diff")
+@_REV
+@click.option("--stat", is_flag=True, help="Only which files change, and how much")
+@context.run_option
+def diff_command(revision: str | None, stat: bool, run: str | None) -> None:
+    """Show what a candidate changes against the base of its run.
+
+    REV is a commit, an agent's name or `best` (the default).
+    """
+    reading = context.read_run(run)
+    commit, base = reading.resolve(revision), reading.task.definition.base
+    if sys.stdout.isatty():
+        # The user's own git, with pager and colours as they set them up; attributes of the candidate run no program.
+        command = ["git", "-C", str(reading.repo.work or reading.repo.common), "diff", "--no-ext-diff", "--no-textconv"]
+        sys.exit(subprocess.run([*command, *(["--stat"] if stat else []), base, commit, "--"]).returncode)
+    sys.stdout.buffer.write(promote.patch(reading.repo, base, commit, stat=stat))
+
+
+@click.command("evaluate")
+@_REV
+@context.run_option
+@context.json_option
+def evaluate_command(revision: str | None, run: str | None, as_json: bool) -> None:
+    """Measure a commit now, with the evaluator of the run; nothing is recorded.
+
+    Without a run, the evaluator is that of evogit.toml. REV is any commit; default: HEAD. Exit code 0: it has a score;
+    1: it has none; 125: the evaluator itself broke, so `git bisect run evogit evaluate HEAD` skips it.
+    """
+    signals = StopSignals()
+    chosen, commit = _what_to_measure(run, revision)
+    repo = context.open_here()
+    tree = TreeId(str(repo.commit(commit).tree_id))
+    folder = scratch.folder(repo, chosen.run, scratch.for_evaluation())
+    launcher = Launcher(lambda: signals.reason is not None)
+    try:
+        measured = assembly.meter(repo, chosen, folder, launcher, os.environ).measure(tree)
+    except Cancelled:
+        sys.exit(signals.exit_code)
+    finally:
+        launcher.close()
+        scratch.remove(folder)
+    _print_measurement(commit, measured, as_json)
+    sys.exit({Status.OK: 0, Status.ERROR: 125}.get(measured.status, 1))
+
+
+def _what_to_measure(run: str | None, revision: str | None) -> tuple[Task, CommitId]:
+    repo = context.open_here()
+    if run is not None or task.names(repo):
+        reading = context.read_run(run)
+        return reading.task, reading.resolve(revision or "HEAD")
+    definition = freeze.freeze(repo).definition
+    return task.unwritten(repo, definition), commits.resolve(repo, revision or "HEAD")
+
+
+def _print_measurement(commit: CommitId, measured: Measurement, as_json: bool) -> None:
+    if as_json:
+        print_json({"commit": commit, **msgspec.to_builtins(measured)})
+        return
+    out = console()
+    said = number(measured.value) if measured.value is not None else measured.status.value
+    out.print(plain(f"{commit[:12]}  {said}  in {measured.seconds:.3g} s, sandbox {KIND}"))
+    for title, numbers in (("metrics", measured.metrics), ("instances", measured.instances)):
+        for name, amount in numbers.items():
+            out.print(plain(f"  {title}  {name} = {amount:.6g}"))
+    for line in measured.feedback.splitlines():
+        out.print(plain(f"  | {line}"))
+
+
+@click.command("apply")
+@_REV
+@click.option("--dry-run", is_flag=True, help="Only say what would be changed")
+@context.run_option
+def apply_command(revision: str | None, dry_run: bool, run: str | None) -> None:
+    """Stage a candidate's change as your own.
+
+    The change against the base goes to the index and the work tree, all of it or nothing; you commit it. REV is a
+    commit, an agent's name or `best` (the default).
+    """
+    reading = context.read_run(run)
+    commit = reading.resolve(revision)
+    paths = promote.stage(reading.repo, reading.task.definition.base, commit, dry_run=dry_run)
+    verb = "would stage" if dry_run else "staged"
+    out = console()
+    out.print(plain(f"{verb} the change of {commit[:12]} ({number(reading.value(commit))}): {', '.join(paths)}"))
+    if not dry_run:
+        out.print("look with `git diff --cached`, then `git commit`")

@@ -1,0 +1,147 @@
+"""What most commands need first: the repository, a run, and what its journals say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import click
+import msgspec
+
+from evogit.config import Stop
+from evogit.errors import UsageError
+from evogit.model import AgentName, CommitId, parse_run_name
+from evogit.store import commits, refs, repository, task
+from evogit.store.repository import Repository
+from evogit.store.snapshot import Candidate, Snapshot
+from evogit.store.task import Task
+
+_F = TypeVar("_F", bound=Callable[..., object])
+
+
+def run_option(function: _F) -> _F:
+    """Add `--run NAME`."""
+    return click.option("--run", "run", metavar="NAME", help="The run; default: the newest")(function)
+
+
+def json_option(function: _F) -> _F:
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document")(function)
+
+
+def limit_options(function: _F) -> _F:
+    """Add the options that say when to stop; `limits` reads them."""
+    for name, kind, words in (
+        ("stagnation", click.IntRange(1), "Stop after this many evaluations without a better candidate"),
+        ("target", float, "Stop when this score is reached"),
+        ("minutes", click.FloatRange(0, min_open=True), "Stop after this time"),
+        ("evals", click.IntRange(1), "Stop after this many evaluations by all agents together"),
+    ):
+        function = click.option(f"--{name}", name, type=kind, help=words)(function)
+    return function
+
+
+def limits(stop: Stop, options: Mapping[str, float | None]) -> Stop:
+    """Return the limits of the configuration with those of the options in their place."""
+    return msgspec.structs.replace(stop, **{name: value for name, value in options.items() if value is not None})
+
+
+def now() -> datetime:
+    """Return the present time."""
+    return datetime.now(UTC)
+
+
+def open_here() -> Repository:
+    """Open the repository the user stands in.
+
+    Raises:
+        RepositoryError: there is none, or of a kind evogit cannot work in.
+    """
+    return repository.open_repository()
+
+
+def person(repo: Repository) -> tuple[str, str]:
+    """Return the name and e-mail of the person who runs evogit."""
+    found = repository.committer(repo, os.environ, now())
+    return found.name, found.email
+
+
+def choose_task(repo: Repository, run: str | None) -> Task:
+    """Return the task of the named run, or of the newest.
+
+    Raises:
+        UsageError: there is none.
+        StorageError: it cannot be read.
+    """
+    if run is not None:
+        return task.read(repo, parse_run_name(run))
+    found = task.newest(repo)
+    if not found:
+        raise UsageError(f"there is no run in {repo.common} yet; start one with `evogit run`")
+    return found[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A run as it stands: the repository, the task, and the snapshot of all its journals."""
+
+    repo: Repository
+    task: Task
+    snapshot: Snapshot
+
+    @property
+    def base_value(self) -> float | None:
+        """The base's score."""
+        return self.value(self.task.definition.base)
+
+    def value(self, commit: CommitId) -> float | None:
+        """Return a commit's score, or None."""
+        found = self.snapshot.candidates.get(commit)
+        return found.value(self.snapshot.evaluator) if found else None
+
+    def subject(self, commit: CommitId) -> str:
+        """Return the first line of a commit's message; a commit that cannot be read has none."""
+        return commits.subject(self.repo, commit)
+
+    def best(self) -> Candidate:
+        """Return the best candidate.
+
+        Raises:
+            UsageError: nothing has a score yet.
+        """
+        found = self.snapshot.best()
+        if found is None:
+            raise UsageError(f"nothing in run {self.task.run} has a score yet")
+        return found
+
+    def resolve(self, revision: str | None) -> CommitId:
+        """Return the commit a person means: `best` (the default), `base`, an agent's name, or anything git knows.
+
+        Raises:
+            UsageError: there is no such commit.
+        """
+        if revision in (None, "best"):
+            return self.best().id
+        if revision == "base":
+            return self.task.definition.base
+        if revision in self.snapshot.agents:
+            tip = refs.read(self.repo, refs.branch_ref(self.task.run, AgentName(str(revision))))
+            if tip is not None:
+                return CommitId(str(tip))
+        return commits.resolve(self.repo, str(revision))
+
+
+def read_run(run: str | None) -> Reading:
+    """Open the repository and read a run cold.
+
+    Raises:
+        RepositoryError, UsageError, StorageError: as the parts say.
+    """
+    repo = open_here()
+    chosen = choose_task(repo, run)
+    snapshot = Snapshot(repo, chosen.run, chosen.definition.evaluator, chosen.definition.config.direction)
+    snapshot.refresh()
+    return Reading(repo, chosen, snapshot)

@@ -1,0 +1,103 @@
+"""What `evogit run` shows while agents work: a table on a terminal, one line an event anywhere else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from evogit.cli.context import Reading
+from evogit.cli.output import gain, local_time, number, plain, safe
+from evogit.model import AgentName, CommitId
+from evogit.records import Score
+from evogit.store.snapshot import Event
+
+_RECENT = 8
+
+
+class Lines:
+    """One line for each evaluation, as it becomes known."""
+
+    def __init__(self, console: Console, reading: Reading, session: str) -> None:
+        self._console, self._reading, self._session = console, reading, session
+        self._best: float | None = reading.snapshot.best_value
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, events: Sequence[Event]) -> None:
+        """Print what is new."""
+        for event in scores(events):
+            record = event.record
+            assert isinstance(record, Score)
+            better = record.value is not None and (
+                self._best is None or self._reading.snapshot.is_better(record.value, self._best)
+            )
+            self._best = record.value if better else self._best
+            what = _subject(self._reading, event.commit)
+            said = number(record.value) if record.value is not None else record.status.value
+            mark = "best" if better else ""
+            self._console.print(plain(f"{local_time(record.at)}  {record.agent}  {said:>12}  {mark:4}  {what}"))
+
+
+class Board:
+    """A table that is drawn again in place."""
+
+    def __init__(self, console: Console, reading: Reading, session: str, evals: int | None) -> None:
+        self._reading, self._session, self._evals = reading, session, evals
+        self._count: Counter[str] = Counter()
+        self._recent: list[Event] = []
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Board:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def update(self, events: Sequence[Event]) -> None:
+        """Draw what is known now."""
+        for event in scores(events):
+            if event.record.session == self._session:
+                self._count[event.record.agent] += 1
+        self._recent = [*self._recent, *scores(events)][-_RECENT:]
+        self._live.update(self._draw())
+
+    def _draw(self) -> Table:
+        snapshot = self._reading.snapshot
+        best = snapshot.best_value
+        done = snapshot.evaluations_of(self._session)
+        of = f" of {self._evals}" if self._evals else ""
+        title = f"run {self._reading.task.run}: {done}{of} evaluations, best {number(best)}"
+        base = self._reading.base_value
+        table = Table(title=f"{title} ({gain(best, base)} from {number(base)})", title_justify="left", box=None)
+        for heading in ("time", "agent", "score", "what was tried"):
+            table.add_column(heading, justify="right" if heading == "score" else "left", no_wrap=True)
+        for event in reversed(self._recent):
+            record = event.record
+            assert isinstance(record, Score)
+            said = number(record.value) if record.value is not None else record.status.value
+            table.add_row(
+                local_time(record.at),
+                f"{record.agent} ({self._count[AgentName(record.agent)]})",
+                said,
+                plain(_subject(self._reading, event.commit)),
+                style="bold" if record.value is not None and record.value == best else "",
+            )
+        return table
+
+
+def scores(events: Sequence[Event]) -> list[Event]:
+    """Return the measurements among events, in the order they were made."""
+    return sorted((e for e in events if isinstance(e.record, Score)), key=lambda e: (e.record.at, e.record.seq))
+
+
+def _subject(reading: Reading, commit: CommitId) -> str:
+    return "(the base)" if commit == reading.task.definition.base else safe(reading.subject(commit))

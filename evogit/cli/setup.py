@@ -1,0 +1,141 @@
+"""Commands around a run: `init`, `doctor`, `clean`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from evogit import config, doctor
+from evogit.cli import context
+from evogit.cli.output import console, plain, print_json
+from evogit.errors import UsageError
+from evogit.model import Direction, RunName, parse_run_name
+from evogit.store import cleaning, task
+
+
+@click.command("init")
+@click.option("--score", required=True, metavar="COMMAND", help="The command that scores the files it is run beside")
+@click.option(
+    "--direction",
+    type=click.Choice([direction.value for direction in Direction]),
+    default="maximize",
+    show_default=True,
+    help="Which scores are better",
+)
+@click.option("--goal", default="", help="What is wanted, in words")
+@click.option(
+    "--editable", multiple=True, metavar="PATTERN", help="What may be changed; default: all that is not protected"
+)
+@click.option("--protected", multiple=True, metavar="PATTERN", help="What must not be changed, beside the defaults")
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), default=60, show_default=True, help="Seconds for one score"
+)
+@click.option("--force", is_flag=True, help="Write over an evogit.toml that is there")
+def init_command(
+    score: str,
+    direction: str,
+    goal: str,
+    editable: Sequence[str],
+    protected: Sequence[str],
+    timeout: float,
+    force: bool,
+) -> None:
+    """Write an evogit.toml for this repository; nothing else is touched.
+
+    COMMAND runs in a copy of the repository. It writes its result as JSON to the file that the environment variable
+    EVOGIT_RESULT names: {"score": 1.5}, and if it likes "metrics" and "instances" (numbers by name) and "feedback".
+    """
+    repo = context.open_here()
+    repo.head()
+    if repo.work is None:
+        raise UsageError(f"{repo.common} is bare; write evogit.toml in a work tree of it and commit it")
+    path = repo.work / config.FILE_NAME
+    if path.exists() and not force:
+        raise UsageError(f"{path} is there already; edit it, or write over it with --force")
+    text = _render(score, direction, goal, editable, protected, timeout)
+    config.parse(text.encode())
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    out = console()
+    out.print(plain(f"wrote {path}; nothing else was changed"))
+    out.print("next: evogit doctor, then evogit run -n 2 --evals 100")
+
+
+def _render(
+    score: str, direction: str, goal: str, editable: Sequence[str], protected: Sequence[str], timeout: float
+) -> str:
+    lines = [
+        f"goal = {_string(goal)}",
+        f"direction = {_string(direction)}",
+        f"editable = [{', '.join(map(_string, editable))}]"
+        + ("" if editable else "  # empty: all that is not protected"),
+        f"protected = [{', '.join(map(_string, protected))}]  # beside the files the command names, tests and CI",
+        "stop = { evals = 300 }",
+        "",
+        "[evaluator]",
+        f"command = {_string(score)}",
+        f"timeout_s = {timeout:g}",
+        "",
+        "[[agents]]",
+        'use = "tuner"',
+        "count = 2",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _string(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # a JSON string is a TOML string
+
+
+@click.command("doctor")
+@context.json_option
+def doctor_command(as_json: bool) -> None:
+    """Check that this repository can be evolved: Git, the configuration, the evaluator, and what was left behind.
+
+    Exit code 0: nothing is in the way; 1: something is.
+    """
+    findings = doctor.check(context.open_here(), os.environ)
+    if as_json:
+        print_json({"findings": [{"level": f.level, "about": f.about, "text": f.text} for f in findings]})
+    else:
+        out = console()
+        styles = {"ok": "green", "warning": "yellow", "problem": "red"}
+        for finding in findings:
+            out.print(plain(f"{finding.level:8} {finding.about}: {finding.text}"), style=styles[finding.level])
+    sys.exit(1 if any(finding.level == "problem" for finding in findings) else 0)
+
+
+@click.command("clean")
+@click.option("--run", "run", metavar="NAME", help="Remove this run: its refs, and what it left in .git/evogit")
+@click.option("--all", "everything", is_flag=True, help="Remove every run")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed")
+@click.option("--yes", is_flag=True, help="Do not ask")
+def clean_command(run: str | None, everything: bool, dry_run: bool, yes: bool) -> None:
+    """Remove what runs left behind.
+
+    Without --run or --all, only temporary folders of agents that are gone. A run whose agents live is never removed.
+    Its objects stay until git's own garbage collection finds them unreachable.
+    """
+    repo = context.open_here()
+    out = console()
+    runs = task.names(repo) if everything else [parse_run_name(run)] if run else []
+    removal = cleaning.plan(repo, runs)
+    for what in str(removal).splitlines():
+        out.print(plain(f"{'would remove' if dry_run else 'remove'} {what}"))
+    if dry_run:
+        return
+    if removal.refs and not yes:
+        _confirm(runs)
+    cleaning.remove(repo, removal)
+
+
+def _confirm(runs: Sequence[RunName]) -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(f"this deletes all records of {', '.join(runs)}; say --yes to mean it")
+    click.confirm(f"delete all records of {', '.join(runs)}?", abort=True)

@@ -1,0 +1,35 @@
+"""Ctrl-C and friends: the first asks to stop, the second stops at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+
+_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "the terminal went away"}
+
+
+class StopSignals:
+    """Remembers the first signal; ends the process on the second one."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        for number in _WORDS:
+            signal.signal(number, self._on_signal)
+
+    @property
+    def reason(self) -> str | None:
+        """What happened, in words, or None."""
+        return None if self.number is None else _WORDS[signal.Signals(self.number)]
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code shells expect: 130 after Ctrl-C, 143 after a request to terminate; 0 without a signal."""
+        if self.number is None:
+            return 0
+        return 130 if self.number == signal.SIGINT else 143
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if self.number is not None:
+            os._exit(128 + number)  # a guard process ends what was running
+        self.number = number

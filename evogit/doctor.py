@@ -1,0 +1,157 @@
+"""Whether a repository can be evolved: each check is a function that returns findings and changes nothing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from evogit import assembly, resources
+from evogit.errors import EvogitError
+from evogit.model import Measurement, Status
+from evogit.sandbox import Launcher
+from evogit.store import freeze, git, inspection, refs, scratch, task
+from evogit.store.repository import Repository
+from evogit.store.snapshot import Snapshot
+
+_OLDEST_GIT = (2, 34)
+_SAFE_GIT = (2, 39, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a check found: fine, worth knowing, or in the way."""
+
+    level: Literal["ok", "warning", "problem"]
+    about: str
+    text: str
+
+
+def check(repo: Repository, environment: Mapping[str, str]) -> list[Finding]:
+    """Return what all checks find; the evaluator is run twice on HEAD."""
+    found: list[Finding] = []
+    for about, act in _CHECKS.items():
+        try:
+            found += [Finding(finding.level, about, finding.text) for finding in act(repo)]
+        except EvogitError as error:
+            found.append(Finding("problem", about, str(error)))
+    if not any(finding.level == "problem" for finding in found):
+        found += _check_evaluator(repo, environment)
+    return found
+
+
+def _check_git(repo: Repository) -> Iterator[Finding]:
+    if shutil.which("git") is None:
+        yield _problem("the git program is not on PATH; agents need it to pack what they write")
+        return
+    said = git.run(repo, ["version"]).decode().strip()
+    version = tuple(map(int, re.findall(r"\d+", said)[:3]))
+    if version < _OLDEST_GIT:
+        yield _problem(f"{said} is too old; evogit packs with options that git 2.34 brought")
+    elif version < _SAFE_GIT:
+        yield _warning(f"{said} has known holes when it clones; 2.39.4 mends them")
+    else:
+        yield _ok(said)
+
+
+def _check_repository(repo: Repository) -> Iterator[Finding]:
+    yield _ok(f"HEAD is {repo.head()[:12]} in {repo.common}")
+    refs.refuse_blocking_refs(repo)
+    if refs.read(repo, "refs/heads/evogit") is not None:
+        yield _warning(
+            "a branch named 'evogit' stands where agents' branches would go; they are left out, scores are not"
+        )
+    if repo.is_shallow:
+        yield _warning("a shallow clone: runs work, but pushing them may need `git fetch --unshallow`")
+    if repo.is_partial:
+        yield _warning("a partial clone: objects may be fetched in the middle of a run, and evogit does not pack it")
+    for text in inspection.concerns(repo):
+        yield _warning(text)
+
+
+def _check_configuration(repo: Repository) -> Iterator[Finding]:
+    frozen = freeze.freeze(repo)
+    definition = frozen.definition
+    for use in definition.config.agents:
+        resources.definition(use.use)
+    if not task.has_editable_file(repo, definition):
+        yield _problem("no tracked file may be edited; name some under `editable` in evogit.toml")
+    yield _ok(f"evogit.toml is valid; {len(definition.files)} files are protected, such as {_few(definition.files)}")
+    if frozen.uncommitted_used:
+        yield _warning(
+            f"protected files are taken from the work tree, uncommitted: {', '.join(frozen.uncommitted_used)}"
+        )
+    if frozen.uncommitted_ignored:
+        yield _warning(f"uncommitted changes will not be part of a run: {', '.join(frozen.uncommitted_ignored)}")
+
+
+def _check_runs(repo: Repository) -> Iterator[Finding]:
+    for name in task.names(repo):
+        chosen = task.read(repo, name)
+        snapshot = Snapshot(repo, name, chosen.definition.evaluator, chosen.definition.config.direction)
+        snapshot.refresh()
+        for where, what in snapshot.problems.items():
+            yield _warning(f"run {name}: {where}: {what}")
+    left = list(scratch.abandoned(repo))
+    if left:
+        yield _warning(f"{len(left)} temporary folders of agents that are gone; `evogit clean` removes them")
+
+
+def _check_evaluator(repo: Repository, environment: Mapping[str, str]) -> list[Finding]:
+    unwritten = task.unwritten(repo, freeze.freeze(repo).definition)
+    folder = scratch.folder(repo, unwritten.run, scratch.for_evaluation())
+    launcher = Launcher()
+    try:
+        meter = assembly.meter(repo, unwritten, folder, launcher, environment)
+        first, second = (meter.measure(unwritten.base_tree) for _ in range(2))
+    finally:
+        launcher.close()
+        scratch.remove(folder)
+    found = [_about_measurements(first, second)]
+    found.append(
+        Finding(
+            "warning", "sandbox", "there is none yet: candidates run as you; use a machine or container you can lose"
+        )
+    )
+    return found
+
+
+def _about_measurements(first: Measurement, second: Measurement) -> Finding:
+    for measured in (first, second):
+        if measured.status is not Status.OK:
+            text = f"HEAD gets no score ({measured.status.value}); mend the command first\n{measured.feedback}"
+            return Finding("problem", "evaluator", text)
+    assert first.value is not None
+    assert second.value is not None
+    cost = f"{max(first.seconds, second.seconds):.3g} s each"
+    if first.value != second.value:
+        text = f"HEAD scores {first.value:.6g}, then {second.value:.6g}: the score is noisy ({cost})"
+        return Finding("warning", "evaluator", text)
+    return Finding("ok", "evaluator", f"HEAD scores {first.value:.6g} twice ({cost})")
+
+
+def _few(files: Mapping[bytes, object]) -> str:
+    names = [path.decode("utf-8", "replace") for path in list(files)[:4]]
+    return ", ".join(names) or "none"
+
+
+def _ok(text: str) -> Finding:
+    return Finding("ok", "", text)
+
+
+def _warning(text: str) -> Finding:
+    return Finding("warning", "", text)
+
+
+def _problem(text: str) -> Finding:
+    return Finding("problem", "", text)
+
+
+_CHECKS: Mapping[str, Callable[[Repository], Iterator[Finding]]] = {
+    "git": _check_git,
+    "repository": _check_repository,
+    "configuration": _check_configuration,
+    "runs": _check_runs,
+}

@@ -1,0 +1,41 @@
+"""Taking a result over: a candidate's change, staged as the user's own."""
+
+from __future__ import annotations
+
+from evogit.errors import StorageError, UsageError
+from evogit.model import CommitId
+from evogit.store import git
+from evogit.store.repository import Repository
+
+
+def patch(repo: Repository, base: CommitId, commit: CommitId, *, stat: bool = False) -> bytes:
+    """Return what `commit` changes against `base`, as a patch or (with `stat`) as a summary.
+
+    Raises:
+        StorageError: git failed.
+    """
+    form = ["--stat"] if stat else ["--binary", "--full-index"]
+    return git.run(repo, ["diff", "--no-ext-diff", "--no-textconv", "--no-color", *form, base, commit, "--"])
+
+
+def stage(repo: Repository, base: CommitId, commit: CommitId, *, dry_run: bool = False) -> list[str]:
+    """Apply the change to the index and the work tree, all of it or nothing, and return the paths it touches.
+
+    Raises:
+        UsageError: there is no work tree, nothing to apply, or the user's files are in the way.
+        StorageError: git failed.
+    """
+    if repo.work is None:
+        raise UsageError(f"{repo.common} is bare; apply needs a work tree (git worktree add, or clone it)")
+    change = patch(repo, base, commit)
+    if not change:
+        raise UsageError(f"{commit[:12]} changes nothing against the base")
+    names = git.run(repo, ["diff", "--name-only", "-z", base, commit, "--"]).decode("utf-8", "surrogateescape")
+    try:
+        git.run(repo, ["apply", "--index", *(["--check"] if dry_run else []), "-"], stdin=change, in_work_tree=True)
+    except StorageError as error:
+        raise UsageError(
+            f"the change of {commit[:12]} does not fit the work tree; commit or stash your own changes of these files, "
+            f"or check out {base[:12]} first\n{error}"
+        ) from error
+    return [name for name in names.split("\0") if name]
