@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 import re
+import sys
 import tomllib
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeVar
@@ -18,11 +20,12 @@ FILE_NAME = "evogit.toml"
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
-_Positive = Annotated[float, msgspec.Meta(gt=0)]
+_Positive = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
+_Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
 
-class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[evaluator]`: the command that scores a candidate.
 
     A string is run by `/bin/sh -c`, a list without a shell. `timeout_s` is wall time in seconds.
@@ -38,7 +41,7 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     evals: _Count | None = None
     minutes: _Positive | None = None
-    target: float | None = None
+    target: _Finite | None = None
     stagnation: _Count | None = None
 
 
@@ -92,7 +95,9 @@ def evaluator_digest(evaluator: Evaluator, files: Iterable[tuple[bytes, int, str
 
     `files` are (path, mode, blob id) in any order. FORMAT.md gives the bytes that are hashed.
     """
-    digest = hashlib.sha256(msgspec.json.encode(evaluator, order="sorted") + b"\n")
+    defaults = {field.name: field.default for field in msgspec.structs.fields(Evaluator)}
+    table = {name: value for name, value in msgspec.structs.asdict(evaluator).items() if value != defaults[name]}
+    digest = hashlib.sha256(msgspec.json.encode(table, order="sorted") + b"\n")
     for path, mode, blob in sorted(files):
         digest.update(b"%06o %s\t%s\0" % (mode, blob.encode(), path))
     return digest.hexdigest()
@@ -122,7 +127,14 @@ def _explain(message: str, table: dict[str, Any], kind: type[msgspec.Struct]) ->
         return f"unknown key {_join(path, key)!r}{hint}"
     if missing:
         return f"{_join(path, missing[1])!r} is missing"
-    return f"{path or 'the file'} is {_look_up(table, path)!r}: {what[:1].lower()}{what[1:]}"
+    value = _look_up(table, path)
+    if isinstance(value, float) and not math.isfinite(value):
+        what = "expected a finite number"
+    elif what.startswith("Invalid enum value"):
+        what = "use 'maximize' or 'minimize'"  # the only choice of words there is
+    elif path.endswith(".use"):
+        what = "expected the name of an agent definition, such as 'tuner'"
+    return f"{path or 'the file'} is {value!r}: {what[:1].lower()}{what[1:]}"
 
 
 def _join(path: str, key: str) -> str:

@@ -1,0 +1,64 @@
+"""`evogit.toml`: what it says when a key is wrong, and what the evaluator's digest depends on."""
+
+from __future__ import annotations
+
+import pytest
+
+from evogit import resources
+from evogit.config import Evaluator, evaluator_digest, parse
+from evogit.errors import ConfigError
+
+_EVALUATOR = '[evaluator]\ncommand = "x"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('goall = "x"\n' + _EVALUATOR, "evogit.toml: unknown key 'goall'; did you mean 'goal'?"),
+        (_EVALUATOR + "timeot_s = 3", "evogit.toml: unknown key 'evaluator.timeot_s'; did you mean 'timeout_s'?"),
+        ("stop = { evals = 0 }\n" + _EVALUATOR, "evogit.toml: stop.evals is 0: expected `int` >= 1"),
+        ('direction = "up"\n' + _EVALUATOR, "evogit.toml: direction is 'up': use 'maximize' or 'minimize'"),
+        ('goal = "x"', "evogit.toml: 'evaluator' is missing"),
+        ("[evaluator]\ncommand = []", "evogit.toml: evaluator.command is []: expected `array` of length >= 1"),
+        (_EVALUATOR + "timeout_s = inf", "evogit.toml: evaluator.timeout_s is inf: expected a finite number"),
+        (
+            _EVALUATOR + '[[agents]]\nuse = "../x"',
+            "evogit.toml: agents[0].use is '../x': expected the name of an agent definition, such as 'tuner'",
+        ),
+    ],
+)
+def test_each_mistake_is_named_with_its_value_and_remedy(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text.encode())
+    assert str(caught.value) == message
+
+
+def test_what_is_no_toml_is_refused() -> None:
+    for content in (b"goal = ", b"\xff\xfe\x00"):
+        with pytest.raises(ConfigError, match="not valid TOML"):
+            parse(content)
+
+
+def test_the_digest_is_the_published_one() -> None:
+    """FORMAT.md gives the bytes; these are the same, hashed by another program."""
+    files = [(b"b.py", 0o100755, "2" * 40), (b"a.py", 0o100644, "1" * 40)]
+    found = evaluator_digest(Evaluator(command="python bench.py", timeout_s=20.0), files)
+    assert found == "6548e5f6d1349e1fec3cdfb156f06e925a095c7cc14394146eda3284e6426da9"
+
+
+def test_the_digest_leaves_out_defaults_and_the_order_of_files() -> None:
+    files = [(b"a", 0o100644, "1" * 40), (b"b", 0o100644, "2" * 40)]
+    plain = evaluator_digest(Evaluator(command="x"), files)
+    assert evaluator_digest(Evaluator(command="x", timeout_s=60.0, result="file"), files[::-1]) == plain
+    assert evaluator_digest(Evaluator(command="x", timeout_s=61.0), files) != plain
+    assert evaluator_digest(Evaluator(command="x"), [(b"a", 0o100755, "1" * 40), files[1]]) != plain
+    assert evaluator_digest(Evaluator(command="x"), files[:1]) != plain
+
+
+def test_shipped_definitions_are_valid() -> None:
+    names = sorted(path.stem for path in resources.bundled("agents").glob("*.toml"))
+    assert names == ["tuner"]
+    for name in names:
+        assert resources.definition(name).summary
+    with pytest.raises(ConfigError, match="no agent definition 'tunner'; there are: tuner"):
+        resources.definition("tunner")
