@@ -25,9 +25,11 @@ class Member:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def last_words(self) -> str:
-        """Return the last lines it wrote."""
-        return "\n".join(self.log.read_text(errors="replace").strip().splitlines()[-5:])
+    def complaint(self) -> str | None:
+        """Return the error it ended with, in its own words, or None when it said none."""
+        said = "\n" + self.log.read_text(errors="replace")
+        _, found, words = said.rpartition("\nevogit: ")
+        return words.strip() if found else None
 
 
 @dataclass(slots=True)

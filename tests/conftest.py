@@ -120,7 +120,7 @@ class Checkout:
         return self.git("rev-parse", "HEAD")
 
 
-@pytest.fixture()
+@pytest.fixture
 def new_checkout(tmp_path: Path, world: dict[str, str]) -> Callable[..., Checkout]:
     """Make repositories: `new_checkout("name", {"file": "content"})`, committed unless `commit=False`."""
 
@@ -139,7 +139,7 @@ def new_checkout(tmp_path: Path, world: dict[str, str]) -> Callable[..., Checkou
     return make
 
 
-@pytest.fixture()
+@pytest.fixture
 def toy(new_checkout: Callable[..., Checkout]) -> Checkout:
     """A repository with two constants to tune, its score command, and an `evogit.toml`, all committed."""
     return new_checkout("toy", {"knobs.py": _KNOBS, "bench.py": _BENCH, "evogit.toml": CONFIG})

@@ -96,7 +96,7 @@ def test_lines_of_others_are_skipped(line: bytes) -> None:
     ],
 )
 def test_broken_lines_are_told_apart_and_harm_no_other(line: bytes) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         decode(line.strip())
     good = encode(score())
     found = list(decode_note(good + b"\n" + line.strip() + b"\n" + good))

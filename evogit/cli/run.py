@@ -20,7 +20,7 @@ from evogit.cli.live import Board, Lines
 from evogit.cli.output import console, gain, number, plain, print_json
 from evogit.cli.signals import StopSignals
 from evogit.config import AgentUse, Config, Stop
-from evogit.errors import EvaluatorBroken, EvogitError, UsageError
+from evogit.errors import EvogitError, UsageError
 from evogit.model import RunName, parse_run_name
 from evogit.store import freeze, refs, task
 from evogit.store.repository import Repository, committer
@@ -200,23 +200,22 @@ def _finish(swarm: Swarm, reading: Reading, signals: StopSignals, wish: _Wish, s
         out.print(plain(f"warning: {where}: {what}"))
     failed = swarm.failed()
     if failed and reading.snapshot.best_value is None:
-        raise _reason(failed[0])
+        raise _reason(failed[0], reading.task)
     for member in failed:
-        out.print(
-            plain(f"an agent {member.use} ended with exit code {member.process.returncode}: {member.last_words()}")
-        )
+        out.print(plain(f"warning: {_reason(member, reading.task)}"))
     _report(reading, session, wish)
     if signals.reason:
         out.print(plain(f"{signals.reason}; go on with: evogit run --run {reading.task.run}"))
     sys.exit(signals.exit_code or (1 if failed and len(failed) == len(swarm.members) else 0))
 
 
-def _reason(member: Member) -> EvogitError:
-    """Return what stopped the agents, in their own words."""
-    words = member.last_words() or f"agent {member.use} ended with exit code {member.process.returncode}"
-    error = UsageError if member.process.returncode == UsageError.exit_code else EvogitError
-    error = EvaluatorBroken if member.process.returncode == EvaluatorBroken.exit_code else error
-    return error(words.replace("evogit: ", "", 1))
+def _reason(member: Member, chosen: Task) -> EvogitError:
+    """Return what stopped an agent, in its own words."""
+    code = member.process.returncode
+    if code < 0:
+        return EvogitError(f"agent {member.use} was killed by signal {-code}; `evogit run --run {chosen.run}` goes on")
+    words = member.complaint() or f"agent {member.use} ended with exit code {code}; see {member.log}"
+    return UsageError(words) if code == UsageError.exit_code else EvogitError(words)
 
 
 def _report(reading: Reading, session: str, wish: _Wish) -> None:

@@ -150,8 +150,7 @@ def _scan_new(path: RepoPath, content: bytes) -> _Scan:
     except UnicodeDecodeError:
         return _Scan()
     spans, around = (_python_spans(content), b"") if path.endswith(_PYTHON) else scan_text(path, text)
-    found: list[Constant] = []
-    live: list[Constant] = []
+    found, live = list[Constant](), list[Constant]()
     line, at = 1, 0
     for span in spans:
         line, at = line + content.count(b"\n", at, span.start), span.start
@@ -205,7 +204,11 @@ def _python_numbers(tree: ast.AST) -> Iterator[tuple[ast.expr, int | float, str 
         match node:
             case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
                 yield node, value, name, tight, inert
-            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            case ast.UnaryOp(
+                op=ast.USub(), operand=ast.Constant(value=int() | float() as value, end_col_offset=end)
+            ) if (
+                end == node.end_col_offset  # not `-(3)`
+            ):
                 yield node, -value, name, tight, inert
             case ast.JoinedStr():
                 pass  # before Python 3.12 the positions inside are wrong

@@ -20,6 +20,8 @@ MAX_SPANS = 20_000
 
 # Some rules of pygments take time in proportion to the square of a line: 16 KB of `1` cost its make lexer 18 s.
 _MAX_LEXED, _MAX_LINE = 64 * 1024, 2000
+# These take minutes for 80 words in a senseless order.
+_REFUSED = frozenset({"maple", "smithy"})
 
 # The lexers whose files hold nothing but values, so that a whole value which looks like a number is one even where
 # the lexer calls it a string (INI, properties) or a plain scalar (YAML).
@@ -47,7 +49,6 @@ _COMMENT_LINE = re.compile(r"[ \t]*(?:#|;|//)")
 _NAME_BEFORE = re.compile(
     r"""(?:([A-Za-z_][\w.-]*)["'\])]*(?:\s*:\s*[\w<>&*.]+)?\s*(?:[:?+]?=|:)\s*[\[({]?\s*|#\s*define\s+(\w+)\s+)[+-]?\Z"""
 )
-_LEFT = 80
 
 
 class _Lexer(Protocol):
@@ -107,7 +108,8 @@ def scan_text(path: str, text: str) -> tuple[tuple[Span, ...], bytes]:
     lexer = _lexer(path.rpartition("/")[2])
     if lexer is None:
         return _in_bytes(text, islice(_plain_spans(lines), MAX_SPANS)), b""
-    if len(text) > _MAX_LEXED or (max(map(len, lines.split("\n"))) > _MAX_LINE and "json" not in lexer.aliases):
+    longest = 0 if "json" in lexer.aliases else max(map(len, lines.split("\n")))
+    if len(text) > _MAX_LEXED or longest > _MAX_LINE or not _REFUSED.isdisjoint(lexer.aliases):
         return (), b""
     tokens = _lex(lexer, lines)
     spans = tuple(islice(_lexed_spans(lines, tokens), MAX_SPANS))
@@ -172,16 +174,12 @@ def _lexed_spans(text: str, tokens: _Tokens) -> Iterator[Span]:
             yield from _span(match, start, left, negative=negative, suffix=suffix[0])
 
 
-def _left_of(text: str, start: int) -> str:
-    return text[max(0, start - _LEFT) : start]
-
-
 def _unsigned(text: str, start: int, *, spaced: bool) -> tuple[str, int]:
     """Return what is left of the number and where the number starts, with its minus if that is a sign.
 
     `spaced` makes white space before the minus enough: ` -1` is a value between values, but `x -1` in a program is not.
     """
-    left = _left_of(text, start)
+    left = text[max(0, start - 80) : start]
     if left.endswith("-") and (_is_operand(left[:-1]) or (spaced and left[-2:-1].isspace())):
         return left[:-1], start - 1
     return left, start
@@ -198,7 +196,7 @@ def _is_value(tokens: _Tokens, text: str, start: int, end: int) -> bool:
         return False
     # YAML splits `3 apples` into two scalars, and quotes are tokens of their own in INI and YAML: look around.
     return tokens.kinds[i].startswith(_VALUE_KINDS) and bool(
-        _VALUE_BEFORE.search(_left_of(text, start)) and _VALUE_AFTER.match(text, end)
+        _VALUE_BEFORE.search(text[max(0, start - 80) : start]) and _VALUE_AFTER.match(text, end)
     )
 
 
