@@ -96,12 +96,12 @@ def encode(record: AnyRecord) -> bytes:
 
 
 def decode(line: bytes) -> AnyRecord | None:
-    """Return the record in `line`, or None for a blank line, an unknown kind or a newer version.
+    """Return the record in `line`, or None for a blank line, a person's prose, an unknown kind or a newer version.
 
     Raises:
         ValueError: the line claims to be of this version and a known kind but is not a valid record.
     """
-    if not line.strip():
+    if not line.lstrip().startswith(b"{"):
         return None
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"a line of {len(line)} bytes; at most {MAX_LINE_BYTES} are read")

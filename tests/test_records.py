@@ -71,7 +71,9 @@ def test_any_text_and_number_survives(record: Score) -> None:
     assert decode(encode(record)) == record
 
 
-@pytest.mark.parametrize("line", [b"", b"  \t", b'{"v":2,"kind":"score","new":1}', b'{"v":1,"kind":"comparison"}'])
+@pytest.mark.parametrize(
+    "line", [b"", b"  \t", b"good!", b"\xff", b"[1]", b'{"v":2,"kind":"score","new":1}', b'{"v":1,"kind":"comparison"}']
+)
 def test_lines_of_others_are_skipped(line: bytes) -> None:
     assert decode(line) is None
 
@@ -80,9 +82,8 @@ def test_lines_of_others_are_skipped(line: bytes) -> None:
     "line",
     [
         b"{",
-        b"[]",
-        b"\xff\xfe",
-        b"[" * 60_000,
+        b'{"v":1,"kind":"score","metrics":' + b"[" * 60_000,
+        b'{"\xff\xfe":1}',
         b'{"kind":"score","v":1}',
         b'{"kind":"score"}',
         encode(score()).replace(b'"value":1.5', b'"value":NaN'),
@@ -101,6 +102,11 @@ def test_broken_lines_are_told_apart_and_harm_no_other(line: bytes) -> None:
     good = encode(score())
     found = list(decode_note(good + b"\n" + line.strip() + b"\n" + good))
     assert [isinstance(record, Score) for record in found] == [True, False, True]
+
+
+def test_keys_of_later_versions_are_ignored() -> None:
+    line = encode(score()).replace(b'"agent"', b'"a_key_of_2030":[1],"agent"')
+    assert decode(line) == score()
 
 
 def test_what_could_not_be_read_back_is_not_written() -> None:
