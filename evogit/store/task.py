@@ -48,10 +48,12 @@ class Definition:
 
     @cached_property
     def evaluator(self) -> str:
-        """The digest of the evaluator: scores with another one are never compared with these."""
-        return config.evaluator_digest(
-            self.config.evaluator, ((path, entry.mode, str(entry.id)) for path, entry in self.files.items())
-        )
+        """The digest of the evaluator: scores with another one are never compared with these.
+
+        Of `evogit.toml` only the `[evaluator]` table counts: another limit or goal measures the same.
+        """
+        files = ((path, entry.mode, str(entry.id)) for path, entry in self.files.items() if path != _CONFIG_FILE)
+        return config.evaluator_digest(self.config.evaluator, files)
 
     @cached_property
     def key(self) -> tuple[object, ...]:
