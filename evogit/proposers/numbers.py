@@ -27,8 +27,8 @@ MAX_BYTES = 256 * 1024
 
 _PYTHON = (".py", ".pyi", ".pyw")
 _INERT_NAME = re.compile(r"(?i)(?:^|[_.-])version(?:$|[^a-z])|^__\w+__|^nbformat")
-_NO_DIGIT = re.compile(rb"[eE][+-]?\d+\Z|\D|\A[-.0]+")
-_LITERAL = re.compile(rb"-?[ \t]*[0-9.][\w.+-]*")
+_NO_DIGIT = re.compile(rb"\A[-+.0]+|[eE][+-]?\d+\Z|\D")
+_LITERAL = re.compile(rb"-?[ \t(]*[0-9.][\w.+-]*[ \t)]*")
 _WORD = re.compile(rb"[\w\x80-\xff]")
 _NOT_PARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
 
@@ -204,11 +204,7 @@ def _python_numbers(tree: ast.AST) -> Iterator[tuple[ast.expr, int | float, str 
         match node:
             case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
                 yield node, value, name, tight, inert
-            case ast.UnaryOp(
-                op=ast.USub(), operand=ast.Constant(value=int() | float() as value, end_col_offset=end)
-            ) if (
-                end == node.end_col_offset  # not `-(3)`
-            ):
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
                 yield node, -value, name, tight, inert
             case ast.JoinedStr():
                 pass  # before Python 3.12 the positions inside are wrong

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pygments.lexer import Lexer
 
 MAX_SPANS = 20_000
 """Constants of one file; what has more is data, and its first ones have to do."""
@@ -39,24 +42,18 @@ _PLAIN_NUMBER = re.compile(f"{_ALONE}(?:{_BASED}|{_POINT % ''}|{_WHOLE})")
 # Plain text has no grammar: no word, date, time, fraction, path, percent escape or issue number may touch the number.
 _LOOSE_BEFORE = re.compile(r"(?:\d[-/:]|\w[-/]?|[#@%/\\])\Z")
 _LOOSE_AFTER = re.compile(r"\w|['.]\w|[-/:]\w|[/\\]")
-_SUFFIX = re.compile(r"[A-Za-zµ%]{0,4}(?![\w'])(?!\.\d)")
+_SUFFIX = re.compile(r"[A-Za-zµ%]{0,4}(?:8|16|32|64|128)?(?![\w'])(?!\.\d)")
 _VALUE_KINDS = ("Token.Literal.Number", "Token.Literal.String", "Token.Literal.Scalar", "Token.Name.Variable")
 _VALUE_BEFORE = re.compile(r"(?:^|[=:\[{,(]|(?:^|\s)-(?=\s))[ \t]*\Z", re.MULTILINE)
 _VALUE_AFTER = re.compile(r"[ \t]*(?:$|[,\]})#;])", re.MULTILINE)
 # After these a minus is a sign; after a name or a closing bracket it subtracts, and R's `<-` assigns.
 _OPERAND_BEFORE = ("=", "(", "[", "{", ",", ":", ";", "?", "&", "|", "!", "~", "*", "/", "%", "return")
+# For pygments the whole line of a C macro is a comment.
+_DEFINE = re.compile(r"#[ \t]*define[ \t]+\w+[ \t]+\(?-?\Z")
 _COMMENT_LINE = re.compile(r"[ \t]*(?:#|;|//)")
 _NAME_BEFORE = re.compile(
     r"""(?:([A-Za-z_][\w.-]*)["'\])]*(?:\s*:\s*[\w<>&*.]+)?\s*(?:[:?+]?=|:)\s*[\[({]?\s*|#\s*define\s+(\w+)\s+)[+-]?\Z"""
 )
-
-
-class _Lexer(Protocol):
-    """What is used of a pygments lexer."""
-
-    aliases: ClassVar[Sequence[str]]
-
-    def get_tokens_unprocessed(self, text: str) -> Iterable[tuple[int, object, str]]: ...
 
 
 class Negative(Enum):
@@ -117,20 +114,19 @@ def scan_text(path: str, text: str) -> tuple[tuple[Span, ...], bytes]:
 
 
 @lru_cache(maxsize=512)
-def _lexer(filename: str) -> _Lexer | None:
+def _lexer(filename: str) -> Lexer | None:
     from pygments.lexers import find_lexer_class_for_filename
 
     found = find_lexer_class_for_filename(filename)
     if found is None or "text" in found.aliases:
         return None
-    lexer: _Lexer = found()
-    return lexer
+    return found()
 
 
 _kind = lru_cache(maxsize=1024)(str)
 
 
-def _lex(lexer: _Lexer, text: str) -> _Tokens:
+def _lex(lexer: Lexer, text: str) -> _Tokens:
     # Lexers made of two others may hand out the parts in another order than the text's.
     found = sorted(lexer.get_tokens_unprocessed(text), key=lambda token: token[0])
     tokens = [(start, _kind(kind), value) for start, kind, value in found if value]
@@ -165,12 +161,13 @@ def _plain_spans(text: str) -> Iterator[Span]:
 
 def _lexed_spans(text: str, tokens: _Tokens) -> Iterator[Span]:
     for match in _NUMBER.finditer(text):
-        left, start = _unsigned(text, match.start(), spaced=tokens.data)
+        define = _DEFINE.search(text, max(0, match.start() - 80), match.start())
+        left, start = _unsigned(text, match.start(), spaced=tokens.data or bool(define))
         if tokens.data:
             if _is_value(tokens, text, start, match.end()):
                 yield from _span(match, start, left, negative=Negative.BARE)
-        elif _is_number(tokens, match) and (suffix := _SUFFIX.match(text, match.end())):
-            negative = Negative.BARE if _is_operand(left) else Negative.NEVER
+        elif _is_number(tokens, match, bool(define)) and (suffix := _SUFFIX.match(text, match.end())):
+            negative = Negative.BARE if define or _is_operand(left) else Negative.NEVER
             yield from _span(match, start, left, negative=negative, suffix=suffix[0])
 
 
@@ -200,12 +197,14 @@ def _is_value(tokens: _Tokens, text: str, start: int, end: int) -> bool:
     )
 
 
-def _is_number(tokens: _Tokens, match: re.Match[str]) -> bool:
+def _is_number(tokens: _Tokens, match: re.Match[str], define: bool) -> bool:
     """Whether the lexer sees a number begin here, and no name, string or comment before it ends.
 
     The C lexer puts the minus of `x-1` in the number's token; the shell's and make's lexers cut `0.5` after the 0.
     """
     i = max(0, bisect_right(tokens.starts, match.start()) - 1)
+    if define and tokens.kinds[i] == "Token.Comment.Preproc":
+        return True
     before = match.string[tokens.starts[i] : match.start()]
     if before not in ("", "-", "+") or not tokens.kinds[i].startswith("Token.Literal.Number"):
         return False

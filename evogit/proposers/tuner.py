@@ -6,7 +6,6 @@ Knows where numbers are only through `find_constants`; does not know what a scor
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -74,7 +73,7 @@ class Tuner:
         for _ in range(_TRIES if pools else 0):
             chosen = rng.choices(pools, [math.sqrt(len(constants)) for _, constants in pools])[0]
             move = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
-            touched = pools if move is Move.ALL and rng.random() < 0.5 else [chosen]
+            touched = pools if move is Move.ALL and rng.random() < 0.25 else [chosen]
             constants = [constant for _, pool in touched for constant in pool]
             step = _draw_step(request.params.get("step", self.step), self.step, len(constants), rng)
             values = _draw_values(move, constants, step, rng)
@@ -184,7 +183,7 @@ def _describe(values: _Values) -> str:
     first = max(values, key=lambda constant: abs(values[constant] - constant.value) / constant.scale)
     paths = sorted({constant.path for constant in values})
     before, after = _brief(first.value, values[first])
-    name = _clean(first.name or "", 24)
+    name = _clean(first.name or "", 12 if len(values) > 1 else 24)
     if len(values) > 1:
         change = f"{name} {before} to {after}".lstrip()
         head, tail = f"Move {len(values)} constants in ", f" ({change}, …)"
@@ -192,9 +191,11 @@ def _describe(values: _Values) -> str:
         head, tail = f"Set {name} from {before} to {after} in ", ""
     else:
         head, tail = f"Change {before} to {after} on line {first.line} of ", ""
+    if MAX_SUBJECT - len(head) - len(tail) < 16:
+        tail = ""
     room = MAX_SUBJECT - len(head) - len(tail)
     where = _place(paths[0], room) if len(paths) == 1 else f"{len(paths)} files"
-    return (head + where + tail)[:MAX_SUBJECT]
+    return (head + where + tail)[:MAX_SUBJECT].rstrip()
 
 
 def _brief(before: int | float, after: int | float) -> tuple[str, str]:
@@ -208,5 +209,5 @@ def _place(path: str, room: int) -> str:
 
 
 def _clean(text: str, room: int) -> str:
-    kept = "".join(c for c in text if unicodedata.category(c)[0] != "C" and c not in "\u2028\u2029").strip()
+    kept = "".join(filter(str.isprintable, text)).strip()
     return kept if len(kept) <= room else kept[: room - 1] + "…"
