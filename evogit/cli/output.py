@@ -15,11 +15,16 @@ from rich.text import Text
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # rich would exit with code 1; `evogit log | head` is no failure
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return the console for results (stdout) or progress (stderr), coloured as the user asked."""
     context = click.get_current_context(silent=True)
     color = context.find_root().obj if context else "auto"
-    return Console(
+    return _Console(
         stderr=stderr,
         force_terminal=True if color == "always" else None,
         no_color=True if color == "never" else None,

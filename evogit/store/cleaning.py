@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evogit.errors import UsageError
 from evogit.model import RunName
-from evogit.store import private, refs, scratch, task
+from evogit.store import git, private, refs, scratch, task
 from evogit.store.repository import Repository
 
 
@@ -51,8 +51,8 @@ def remove(repo: Repository, removal: Removal) -> None:
     Raises:
         StorageError: Git would not delete a ref.
     """
-    for name in removal.refs:
-        refs.delete(repo, name)
+    # One transaction of git's own, which also removes the folders and reflogs that are empty then.
+    git.run(repo, ["update-ref", "--stdin"], stdin="".join(f"delete {name}\n" for name in removal.refs).encode())
     for folder in removal.folders:
         shutil.rmtree(folder, ignore_errors=True)
     for folder in removal.scratch:

@@ -5,8 +5,10 @@ Every ref has one writer. Nothing here forces a journal.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pygit2
@@ -19,6 +21,7 @@ from evogit.store.repository import Repository
 _T = TypeVar("_T")
 _SUFFIX = ".journal"
 _JOURNAL = re.compile(r"refs/notes/evogit/([a-z0-9][a-z0-9-]{0,62})/([a-z0-9][a-z0-9-]{0,62})\.journal")
+_VALUE = re.compile(rb"[0-9a-f]{40}|ref: .+")
 _TASK = re.compile(r"refs/evogit/([a-z0-9][a-z0-9-]{0,62})/task")
 CONTENTION = (OSError, pygit2.GitError, pygit2.AlreadyExistsError)
 """What libgit2 raises when another process holds a lock or changes files under it: OSError is the usual one."""
@@ -75,13 +78,22 @@ def read(repo: Repository, name: str) -> pygit2.Oid | None:
 
 
 def names(repo: Repository, prefix: str) -> Iterator[str]:
-    """Yield the names of all readable refs that start with `prefix`.
+    """Yield the names of all refs that start with `prefix`, which ends in `/`, also of those that cannot be read.
 
     Raises:
         StorageError: the refs cannot be listed.
     """
     found = retried(lambda: repo.raw.listall_references(), "list the refs", repo)
-    return (name for name in found if name.startswith(prefix))
+    listed = {name for name in found if name.startswith(prefix)}
+    # libgit2 and git pass over a ref whose file a power cut left empty; a journal must not vanish without a word.
+    return iter(sorted(listed | set(_files(repo, prefix))))
+
+
+def _files(repo: Repository, prefix: str) -> Iterator[str]:
+    for folder, _, files in os.walk(repo.common / prefix):
+        where = Path(folder).relative_to(repo.common).as_posix()
+        found = (f"{where}/{name}" for name in files)
+        yield from (name for name in found if name.isascii() and pygit2.reference_is_valid_name(name))
 
 
 def compare_and_swap(
@@ -94,21 +106,6 @@ def compare_and_swap(
         StorageError: Git would not move it, after several tries.
     """
     retried(lambda: _swap(repo, name, old, new, message), f"move {name}", repo)
-
-
-def delete(repo: Repository, name: str) -> None:
-    """Delete the ref if it exists.
-
-    Raises:
-        StorageError: Git would not delete it, after several tries.
-    """
-
-    def act() -> None:
-        found = repo.raw.references.get(name)
-        if found is not None:
-            found.delete()
-
-    retried(act, f"delete {name}", repo)
 
 
 def retried(act: Callable[[], _T], what: str, repo: Repository) -> _T:
