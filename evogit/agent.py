@@ -21,7 +21,7 @@ from evogit.store import commits, trees
 from evogit.store.ledger import Ledger, Writer, is_current, made_by
 from evogit.store.packing import Packer
 from evogit.store.repository import Repository
-from evogit.store.snapshot import Candidate, Snapshot
+from evogit.store.snapshot import Snapshot
 from evogit.store.sources import Sources
 from evogit.store.task import Task
 
@@ -143,7 +143,7 @@ class Agent:
         if found is None or not found.is_scored(self.snapshot.evaluator):
             return base
         if self.snapshot.best_value is None:
-            raise EvaluatorBroken(_base_fails(found, self.snapshot.evaluator))
+            raise EvaluatorBroken(self.snapshot.why_unscored(base))
         left = (
             commit for commit in self._own if not self.snapshot.candidates[commit].is_scored(self.snapshot.evaluator)
         )
@@ -168,8 +168,12 @@ class Agent:
         return min(living, key=lambda claim: (claim.at, claim.agent)).agent != me if living else False
 
     def _claims(self, commit: CommitId) -> list[Lease]:
+        """Return the claims on a commit whose holders have not had their try since."""
         found = self.snapshot.candidates.get(commit)
-        return list(found.leases) if found else []
+        if found is None:
+            return []
+        tried = {(score.agent, score.seq) for score in found.scores}
+        return [c for c in found.leases if not any(agent == c.agent and seq > c.seq for agent, seq in tried)]
 
     def _score(self, commit: CommitId) -> None:
         tree = TreeId(str(self._repo.commit(commit).tree_id))
@@ -270,13 +274,3 @@ class Agent:
         name = self.ledger.writer.agent.rpartition("-")[0]
         digest = hashlib.sha256(f"{self._world.seed}/{name}/{self._tried}".encode()).digest()
         return int.from_bytes(digest[:6])
-
-
-def _base_fails(base: Candidate, evaluator: str) -> str:
-    judged = [score for score in base.scores if score.evaluator == evaluator]
-    feedback = judged[-1].feedback if judged else ""
-    status = judged[-1].status.value if judged else "unknown"
-    return (
-        f"the base commit {base.id[:12]} fails its own evaluator ({status}), so nothing can be compared with it; "
-        f"mend the score command and try again\n{feedback}"
-    )

@@ -18,7 +18,7 @@ from evogit.sandbox import Launcher
 from evogit.selection.greedy import Greedy
 from evogit.selection.protocol import Selector
 from evogit.stopping import Limits
-from evogit.store import private, scratch
+from evogit.store import private, repository, scratch
 from evogit.store.export import Export
 from evogit.store.ledger import Writer
 from evogit.store.repository import Repository
@@ -69,15 +69,16 @@ class Crew:
             UsageError, RepositoryError, StorageError: as the parts say.
         """
         definition = resources.definition(invocation.use)
+        repository.refuse_read_only(repo)
         self._repo, self._task, self._use = repo, task, invocation.use
         self._names = [private.free_name(repo, task.run, invocation.use)]
         self.mended = private.repair(repo, task.run, self._names[0])
         self._launcher = Launcher(lambda: invocation.stopped() is not None)
-        folder = scratch.folder(repo, task.run, self.name)
+        self._folder = scratch.folder(repo, task.run, self.name)
         parts = Parts(
             proposer=proposer(definition),
             selector=selector(definition),
-            meter=meter(repo, task, folder, self._launcher, invocation.environment),
+            meter=meter(repo, task, self._folder, self._launcher, invocation.environment),
             limits=Limits(invocation.stop, invocation.session, invocation.clock),
         )
         writer = Writer(
@@ -99,6 +100,7 @@ class Crew:
         """Give back everything the agent held."""
         self.agent.ledger.close()
         self._launcher.close()
+        scratch.remove(self._folder)
         for name in self._names:
             name.release()
 

@@ -12,7 +12,7 @@ from evogit import assembly, resources
 from evogit.errors import EvogitError
 from evogit.model import Measurement, Status
 from evogit.sandbox import Launcher
-from evogit.store import freeze, git, inspection, refs, scratch, task
+from evogit.store import freeze, git, inspection, refs, repository, scratch, task
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
 
@@ -58,6 +58,7 @@ def _check_git(repo: Repository) -> Iterator[Finding]:
 
 def _check_repository(repo: Repository) -> Iterator[Finding]:
     yield _ok(f"HEAD is {repo.head()[:12]} in {repo.common}")
+    repository.refuse_read_only(repo)
     refs.refuse_blocking_refs(repo)
     if refs.read(repo, "refs/heads/evogit") is not None:
         yield _warning(

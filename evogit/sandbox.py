@@ -22,6 +22,11 @@ KIND = "none"
 _KEPT_OUTPUT = 64 * 1024
 _POLL_S = 0.1
 _PR_SET_CHILD_SUBREAPER = 36
+_MARK = "EVOGIT_RESULT"
+"""The variable by which a guard knows the processes of its agent's evaluation: its value is a path of this agent's."""
+_QUIET_ROUNDS = 3
+_KILL_ROUNDS = 500
+_KILL_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,7 @@ class Launcher:
             OSError: the program cannot be started at all.
         """
         started = time.monotonic()
+        self._guard.expect(job.environment.get(_MARK, ""))
         process = subprocess.Popen(
             list(job.argv),
             cwd=job.cwd,
@@ -87,7 +93,7 @@ class Launcher:
             output, ended = self._drain(process, started + job.timeout_s)
         finally:
             self._kill_all(process)
-            self._guard.watch(0)
+            self._guard.rest()
         seconds = time.monotonic() - started
         return Outcome(exit_code=process.returncode if ended else None, output=output, seconds=seconds)
 
@@ -152,7 +158,11 @@ class _ExitSignal:
 
 
 class _Guard:
-    """A forked process that reads which process group runs, and kills it when the agent's end of the pipe closes."""
+    """A forked process that reads what runs, and kills it when the agent's end of the pipe closes.
+
+    It leaves the agent's session, so that a signal to the whole process group cannot end it first. It shares the lock
+    on the agent's name, so that nobody takes up the name, and the folder that goes with it, while anything still runs.
+    """
 
     def __init__(self) -> None:
         reader, self._writer = os.pipe()
@@ -162,29 +172,81 @@ class _Guard:
             _guard(reader)
         os.close(reader)
 
+    def expect(self, mark: str) -> None:
+        """Say that a process starts whose environment has `mark`: an agent killed just now could not name its group."""
+        self._tell(b"start %s\n" % os.fsencode(mark).hex().encode())
+
     def watch(self, group: int) -> None:
-        """Name the group that runs now; 0 for none."""
-        with suppress(BrokenPipeError):
-            os.write(self._writer, b"%15d\n" % group)
+        """Name the process group that runs now."""
+        self._tell(b"group %d\n" % group)
+
+    def rest(self) -> None:
+        """Say that nothing runs."""
+        self._tell(b"rest\n")
 
     def close(self) -> None:
+        """End the guard."""
         os.close(self._writer)
         with suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
+
+    def _tell(self, line: bytes) -> None:
+        with suppress(BrokenPipeError):
+            os.write(self._writer, line)
 
 
 def _guard(reader: int) -> None:
     """The guard's whole life; it never returns."""
     try:
+        os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        group = 0
-        while line := os.read(reader, 16):
-            group = int(line)
+        mark, group = b"", 0
+        with open(reader, "rb") as lines:
+            for line in lines:
+                word, _, rest = line[:-1].partition(b" ")
+                if word == b"start":
+                    mark = b"%s=%s" % (_MARK.encode(), bytes.fromhex(rest.decode())) if rest else b""
+                group = int(rest) if word == b"group" else 0
+                if word == b"rest":
+                    mark = b""
         if group:
-            os.killpg(group, signal.SIGKILL)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
+        if mark:
+            _kill_marked(mark)
     finally:
         os._exit(0)
+
+
+def _kill_marked(mark: bytes) -> None:
+    """Kill every process that inherited this environment entry, also one that left its process group."""
+    quiet = 0
+    for _ in range(_KILL_ROUNDS):
+        found = [pid for pid in _pids() if mark in _environment(pid).split(b"\0")]
+        for pid in found:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        # A process between fork and exec does not show its own environment yet: look again a few times.
+        quiet = 0 if found else quiet + 1
+        if quiet == _QUIET_ROUNDS:
+            return
+        time.sleep(_KILL_PAUSE_S)
+
+
+def _pids() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    except OSError:
+        return []  # no such list on this system: the process group has to do
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""  # it ended, or is not ours
 
 
 def _read_into(kept: bytearray, pipe: int) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evogit.config import AgentUse
+from evogit.errors import StorageError
 from evogit.store import private
 from evogit.store.repository import Repository
 from evogit.store.task import Task
@@ -49,18 +50,22 @@ class Swarm:
         """Start the processes; `options` go to each `evogit agent` as they are.
 
         Raises:
-            RepositoryError: their log files cannot be made.
+            RepositoryError: the folder of their log files cannot be made.
+            StorageError: the disk is full, or no more processes can be started; those that were started stop again.
         """
         folder = private.run_folder(repo, task.run)
         for use in (wanted.use for wanted in uses for _ in range(wanted.count)):
             log = folder / f"start-{len(self.members) + 1}.log"
             # -P: a module of the user's repository must not stand in for one of ours.
             command = [sys.executable, "-P", "-m", "evogit", f"--git-dir={repo.common}", "agent", use, *options]
-            with log.open("wb") as output:
-                process = subprocess.Popen(
-                    command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                    start_new_session=True,
-                )  # fmt: skip
+            try:
+                with log.open("wb") as output:
+                    process = subprocess.Popen(
+                        command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output,
+                        stderr=output, start_new_session=True,
+                    )  # fmt: skip
+            except OSError as error:
+                raise StorageError(f"cannot start an agent that writes to {log}: {error.strerror}") from error
             self.members.append(Member(use, process, log))
 
     def watch(self, sleep: Callable[[float], None]) -> Iterator[None]:

@@ -130,8 +130,6 @@ def _complain(text: str) -> None:
 
 
 def _bug(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError) and not _current_folder_exists():
-        return "the current folder was deleted; cd to another one"
     trace = "".join(traceback.format_exception(error))
     try:
         with tempfile.NamedTemporaryFile("w", prefix="evogit-bug-", suffix=".log", delete=False) as log:
@@ -141,11 +139,3 @@ def _bug(error: Exception) -> str:
     return (
         f"a bug in evogit: {type(error).__name__}: {error}\nThe details are in {log.name}; please report it with them."
     )
-
-
-def _current_folder_exists() -> bool:
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        return False
-    return True

@@ -20,10 +20,10 @@ from evogit.cli.live import Board, Lines
 from evogit.cli.output import console, gain, number, plain, print_json
 from evogit.cli.signals import StopSignals
 from evogit.config import AgentUse, Config, Stop
-from evogit.errors import EvogitError, UsageError
+from evogit.errors import EvaluatorBroken, EvogitError, UsageError
 from evogit.model import RunName, parse_run_name
-from evogit.store import freeze, refs, task
-from evogit.store.repository import Repository, committer
+from evogit.store import freeze, private, refs, repository, task
+from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
 from evogit.store.task import Definition, Task
 from evogit.swarm import Member, Swarm
@@ -68,7 +68,8 @@ def run_command(
     wish = _Wish(run=run, new=new, count=count, agents=agents, seed=seed, as_json=as_json, limits=limits)
     signals = StopSignals()
     repo = context.open_here()
-    refs.refuse_blocking_refs(repo)
+    repository.refuse_read_only(repo)
+    refs.refuse_blocking_refs(repo, parse_run_name(run) if run else None)
     frozen = freeze.freeze(repo)
     uses = _uses(wish, frozen.definition.config)
     out = console(stderr=True)
@@ -121,7 +122,9 @@ def _take_up(repo: Repository, definition: Definition, wish: _Wish) -> tuple[Tas
             if found.definition.key == definition.key:
                 return found, False
     _refuse_empty(repo, definition)
-    return task.create(repo, name or _new_name(repo), definition, committer(repo, os.environ, context.now())), True
+    chosen = name or _new_name(repo)
+    with private.creating(repo, chosen):
+        return task.create(repo, chosen, definition, repository.committer(repo, os.environ, context.now())), True
 
 
 def _refuse_empty(repo: Repository, definition: Definition) -> None:
@@ -203,6 +206,8 @@ def _finish(swarm: Swarm, reading: Reading, signals: StopSignals, wish: _Wish, s
         raise _reason(failed[0], reading.task)
     for member in failed:
         out.print(plain(f"warning: {_reason(member, reading.task)}"))
+    if reading.snapshot.best_value is None and not signals.reason:
+        raise EvaluatorBroken(reading.snapshot.why_unscored(reading.task.definition.base))
     _report(reading, session, wish)
     if signals.reason:
         out.print(plain(f"{signals.reason}; go on with: evogit run --run {reading.task.run}"))

@@ -27,9 +27,13 @@ class StopSignals:
         """The exit code shells expect: 130 after Ctrl-C, 143 after a request to terminate; 0 without a signal."""
         if self.number is None:
             return 0
-        return 130 if self.number == signal.SIGINT else 143
+        return _exit_code(self.number)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self.number is not None:
-            os._exit(128 + number)  # a guard process ends what was running
+            os._exit(_exit_code(number))  # a guard process ends what was running
         self.number = number
+
+
+def _exit_code(number: int) -> int:
+    return 130 if number == signal.SIGINT else 143

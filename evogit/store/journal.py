@@ -12,7 +12,7 @@ import pygit2
 from evogit.errors import RefMoved, StorageError
 from evogit.model import AgentName, CommitId, RunName
 from evogit.records import MAX_NOTE_BYTES, AnyRecord, decode_note, encode
-from evogit.store import notes, objects, refs, trees
+from evogit.store import git, notes, objects, refs, trees
 from evogit.store.objects import Durability
 from evogit.store.repository import Repository
 
@@ -122,7 +122,7 @@ class Journal:
             self._repo,
             author=signature,
             committer=signature,
-            message=f"evogit: begin the journal of {self.agent}\n",
+            message=_beginning(self.agent),
             tree=objects.write_tree(self._repo, b""),
             parents=[],
         )
@@ -136,8 +136,61 @@ class Journal:
         self._notes = notes.NotesTree(self._repo, self.tree)
 
 
+def _beginning(agent: AgentName) -> str:
+    return f"evogit: begin the journal of {agent}\n"
+
+
 def _tree(repo: Repository, tip: pygit2.Oid) -> pygit2.Oid:
     return repo.commit(CommitId(str(tip))).tree_id
+
+
+def is_readable(repo: Repository, tip: pygit2.Oid) -> bool:
+    """Return whether a journal with this tip can be read and continued."""
+    try:
+        trees.read_tree(repo, _tree(repo, tip))
+    except StorageError:
+        return False
+    return True
+
+
+def find_lost(repo: Repository, run: RunName, agent: AgentName) -> pygit2.Oid | None:
+    """Return the newest tip of this agent's journal among all objects, for when its ref says nothing any more.
+
+    Raises:
+        StorageError: the objects cannot be listed.
+    """
+    listing = git.run(repo, ["cat-file", "--batch-all-objects", "--batch-check=%(objecttype) %(objectname)"])
+    later: dict[pygit2.Oid, list[pygit2.Commit]] = {}
+    level: list[pygit2.Commit] = []
+    for line in listing.splitlines():
+        kind, _, name = line.partition(b" ")
+        if kind != b"commit":
+            continue
+        try:
+            commit = repo.commit(CommitId(name.decode()))
+        except StorageError:
+            continue
+        if commit.parent_ids:
+            later.setdefault(commit.parent_ids[0], []).append(commit)
+        elif commit.message == _beginning(agent):
+            level.append(commit)
+    newest: pygit2.Commit | None = None
+    while level:  # one more step along first parents for all journals of this name, also those of other runs
+        for commit in level:
+            if (newest is None or commit.commit_time >= newest.commit_time) and _belongs(repo, commit, run, agent):
+                newest = commit
+        level = [after for commit in level for after in later.get(commit.id, ())]
+    return newest.id if newest else None
+
+
+def _belongs(repo: Repository, commit: pygit2.Commit, run: RunName, agent: AgentName) -> bool:
+    """Return whether a journal commit can be read and holds a record of this agent in this run."""
+    try:
+        contents = [trees.read_blob(repo, c.new) for c in notes.changed(repo, None, commit.tree_id) if c.new]
+    except StorageError:
+        return False
+    found = (record for content in contents for record in decode_note(content) if not isinstance(record, ValueError))
+    return any((record.run, record.agent) == (run, agent) for record in found)
 
 
 def check_growth(repo: Repository, old: pygit2.Oid, new: pygit2.Oid) -> list[notes.NoteChange]:

@@ -72,7 +72,9 @@ def pack(repo: Repository) -> None:
     """
     if repo.is_partial:
         return  # a geometric repack may not mix fetched-on-demand packs with others
-    git.run(repo, ["-c", "pack.threads=1", "repack", "--geometric=2", "-d", "-l", "-q", "--no-write-bitmap-index"])
+    git.run(
+        repo, ["-c", "pack.threads=1", "repack", "--geometric=2", "-d", "-l", "-q", "-n", "--no-write-bitmap-index"]
+    )
     try:
         git.run(repo, ["commit-graph", "write", "--reachable", "--split", "--no-progress"])
     except StorageError:

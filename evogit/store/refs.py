@@ -96,6 +96,31 @@ def _files(repo: Repository, prefix: str) -> Iterator[str]:
         yield from (name for name in found if name.isascii() and pygit2.reference_is_valid_name(name))
 
 
+def is_broken(repo: Repository, name: str) -> bool:
+    """Return whether the ref's file holds neither an object's id nor the name of another ref.
+
+    Neither git nor libgit2 reads, moves or deletes such a ref, and `git gc` and `git log --all` fail while it is there.
+    """
+    try:
+        content = (repo.common / name).read_bytes()
+    except OSError:
+        return False
+    return not _VALUE.fullmatch(content.rstrip())
+
+
+def move_aside(repo: Repository, name: str, folder: Path) -> None:
+    """Take a broken ref's file away into `folder`; an older value among the packed refs shows again.
+
+    Raises:
+        StorageError: it cannot be moved.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (repo.common / name).rename(folder / name.replace("/", "."))
+    except OSError as error:
+        raise StorageError(f"cannot move the broken ref {repo.common / name} aside: {error}") from error
+
+
 def compare_and_swap(
     repo: Repository, name: str, *, old: pygit2.Oid | None, new: pygit2.Oid, message: str = "evogit"
 ) -> None:
@@ -155,12 +180,13 @@ def _advice(repo: Repository, what: str, reason: str) -> str:
     return f"cannot {what} in {repo.common}: {reason}"
 
 
-def refuse_blocking_refs(repo: Repository) -> None:
-    """Check that no ref of the user's stands where evogit's must be created.
+def refuse_blocking_refs(repo: Repository, run: RunName | None = None) -> None:
+    """Check that no ref of the user's stands where evogit's, or those of `run`, must be created.
 
     Raises:
-        RepositoryError: `refs/notes/evogit` or `refs/evogit` is a ref itself, so nothing can be created below it.
+        RepositoryError: there is one, so nothing can be created below it.
     """
-    for name in ("refs/notes/evogit", "refs/evogit"):
+    below = ["", f"/{run}"] if run else [""]
+    for name in (f"{top}{part}" for top in ("refs/notes/evogit", "refs/evogit") for part in below):
         if read(repo, name) is not None:
             raise RepositoryError(f"the ref {name} stands where evogit keeps its own; rename it (git update-ref) first")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from evogit.errors import RepositoryError, StorageError
 from evogit.model import CommitId
 
 _REFUSALS = {
+    "object format": "uses SHA-256 objects, which evogit cannot read yet; use a SHA-1 repository",
     "objectformat": "uses SHA-256 objects, which evogit cannot read yet; use a SHA-1 repository",
     "refstorage": "keeps its refs as a reftable, which evogit cannot read yet; use the 'files' ref format",
     "reftable": "keeps its refs as a reftable, which evogit cannot read yet; use the 'files' ref format",
@@ -86,6 +88,8 @@ def open_repository(directory: Path | None = None) -> Repository:
         RepositoryError: there is none, or it is of a kind evogit cannot work in.
     """
     where = str(directory) if directory else "the current folder"
+    if directory is None:
+        _refuse_deleted_folder()
     try:
         if directory is None:
             raw = pygit2.Repository(".", RepositoryOpenFlag.FROM_ENV)
@@ -97,7 +101,33 @@ def open_repository(directory: Path | None = None) -> Repository:
     pointer = git_dir / "commondir"
     common = (git_dir / pointer.read_text().strip()).resolve() if pointer.is_file() else git_dir.resolve()
     _refuse_formats(raw, common)
+    if directory is None and "GIT_DIR" not in os.environ and not raw.is_bare:
+        _refuse_inside(git_dir)
     return Repository(raw, common, Path(raw.workdir) if raw.workdir else None)
+
+
+def refuse_read_only(repo: Repository) -> None:
+    """Check that agents can write here.
+
+    Raises:
+        RepositoryError: they cannot.
+    """
+    folders = [repo.common, repo.objects, repo.common / "refs"]
+    if not all(os.access(folder, os.W_OK | os.X_OK) for folder in folders):
+        raise RepositoryError(f"cannot write {repo.common}; agents keep their candidates and scores there")
+
+
+def _refuse_deleted_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise RepositoryError("the current folder was deleted; cd to another one") from None
+
+
+def _refuse_inside(git_dir: Path) -> None:
+    here = git_dir.resolve()
+    if Path.cwd().resolve().is_relative_to(here):
+        raise RepositoryError(f"this is inside {here}; cd to the work tree, or name it with -C")
 
 
 def _refusal(where: str, message: str) -> str:

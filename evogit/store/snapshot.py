@@ -9,6 +9,7 @@ import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
 import pygit2
 
 from evogit.errors import StorageError
@@ -17,6 +18,8 @@ from evogit.records import MAX_NOTE_BYTES, AnyRecord, Lease, Proposal, Score, de
 from evogit.store import notes, refs, trees
 from evogit.store.journal import check_growth
 from evogit.store.repository import Repository
+
+_LONGEST_WAIT = 1024
 
 
 @dataclass(slots=True)
@@ -50,6 +53,15 @@ class _Seen:
     next_seq: int = 0
 
 
+@dataclass(slots=True)
+class _PutOff:
+    """A journal that cannot be read: it may be huge on purpose, so it is tried ever more seldom until its tip moves."""
+
+    tip: pygit2.Oid
+    wait: int = 0
+    left: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One record, and the commit it is about."""
@@ -74,6 +86,7 @@ class Snapshot:
         self._repo = repo
         self._sign = 1.0 if direction is Direction.MAXIMIZE else -1.0
         self._seen: dict[AgentName, _Seen] = {}
+        self._put_off: dict[AgentName, _PutOff] = {}
         self._measured: dict[tuple[TreeId, str], CommitId] = {}
         self._by_session: dict[str, int] = {}
         self._leaders: list[CommitId] = []
@@ -111,11 +124,22 @@ class Snapshot:
     def best(self) -> Candidate | None:
         """Return the best candidate, the first measured among equals, or None when nothing is scored."""
         found = [self.candidates[commit] for commit in self.leaders()]
-        return min(found, key=lambda candidate: (candidate.scores[0].at, candidate.id), default=None)
+        return min(found, key=lambda one: (min(score.at for score in one.scores), one.id), default=None)
 
     def is_better(self, value: float, than: float) -> bool:
         """Return whether `value` is strictly better."""
         return value * self._sign > than * self._sign
+
+    def why_unscored(self, base: CommitId) -> str:
+        """Return what to tell a person when nothing can be compared, since the base has no score."""
+        found = self.candidates.get(base)
+        judged = [score for score in found.scores if score.evaluator == self.evaluator] if found else []
+        if not judged:
+            return f"the base commit {base[:12]} was not scored; run again"
+        return (
+            f"the base commit {base[:12]} fails its own evaluator ({judged[-1].status.value}), so nothing can be "
+            f"compared with it; mend the score command and try again\n{judged[-1].feedback}".rstrip()
+        )
 
     def discard(self, commit: CommitId, reason: str) -> None:
         """Forget a candidate whose objects cannot be read, and say why."""
@@ -131,12 +155,7 @@ class Snapshot:
         """
         events: list[Event] = []
         for agent in self._list() if discover else self.agents:
-            name = refs.journal_ref(self.run, agent)
-            try:
-                events.extend(self._read_journal(name, agent))
-                self.problems.pop(name, None)
-            except StorageError as error:
-                self.problems[name] = str(error)
+            events.extend(self._read_new(agent))
         return events
 
     def take_own(self, agent: AgentName, tip: pygit2.Oid, tree: pygit2.Oid, events: list[Event]) -> None:
@@ -150,10 +169,34 @@ class Snapshot:
         found = (refs.parse_journal_ref(name) for name in refs.names(self._repo, refs.notes_prefix(self.run)))
         return sorted(parsed[1] for parsed in found if parsed)
 
-    def _read_journal(self, name: str, agent: AgentName) -> list[Event]:
-        tip = refs.read(self._repo, name)
-        if tip is None:
+    def _read_new(self, agent: AgentName) -> list[Event]:
+        """Return what is new in one journal; what keeps it from being read is a problem of that journal alone."""
+        name = refs.journal_ref(self.run, agent)
+        tip = None
+        try:
+            tip = refs.read(self._repo, name)
+            if tip is None or self._is_put_off(agent, tip):
+                return []
+            events = self._read_journal(name, agent, tip)
+        except StorageError as error:
+            self.problems[name] = str(error)
+            if tip is not None:
+                known = self._put_off.get(agent)
+                wait = min(_LONGEST_WAIT, 2 * known.wait + 1) if known and known.tip == tip else 0
+                self._put_off[agent] = _PutOff(tip, wait, wait)
             return []
+        self.problems.pop(name, None)
+        self._put_off.pop(agent, None)
+        return events
+
+    def _is_put_off(self, agent: AgentName, tip: pygit2.Oid) -> bool:
+        known = self._put_off.get(agent)
+        if known is None or known.tip != tip or known.left == 0:
+            return False
+        known.left -= 1
+        return True
+
+    def _read_journal(self, name: str, agent: AgentName, tip: pygit2.Oid) -> list[Event]:
         seen = self._seen.get(agent)
         if seen is None:
             tree = self._repo.commit(CommitId(str(tip))).tree_id
@@ -180,8 +223,8 @@ class Snapshot:
         except StorageError as error:
             self.problems[f"{name}:{change.commit}"] = str(error)
             return
-        fresh = b"\n".join(line for line in content.splitlines() if line not in old) if old else content
-        for record in decode_note(fresh):
+        fresh = dict.fromkeys(line for line in content.splitlines() if line not in old)  # a note is a set of lines
+        for record in decode_note(b"\n".join(fresh)):
             if isinstance(record, ValueError):
                 self.problems[f"{name}:{change.commit}"] = f"a line that is no valid record: {record}"
             elif record.agent != agent or record.run != self.run:
@@ -204,6 +247,8 @@ class Snapshot:
         if candidate is None:
             candidate = self.candidates[event.commit] = Candidate(event.commit)
         if isinstance(record, Score):
+            if any(_is_same_measurement(known, record) for known in candidate.scores):
+                return
             candidate.scores.append(record)
             self.evaluations += 1
             self._by_session[record.session] = self._by_session.get(record.session, 0) + 1
@@ -234,3 +279,10 @@ class Snapshot:
         ranked = {commit: value * self._sign for commit, value in values.items() if value is not None}
         self._best = max(ranked.values(), default=None)
         self._leaders = sorted(commit for commit, value in ranked.items() if value == self._best)
+
+
+def _is_same_measurement(known: Score, record: Score) -> bool:
+    """Return whether an agent that went on under a new name wrote again what it had written under its old one."""
+    if known.at != record.at or known.agent == record.agent:
+        return False
+    return msgspec.structs.replace(known, agent=record.agent, seq=record.seq) == record

@@ -11,7 +11,7 @@ import pathspec
 import pygit2
 
 from evogit import config
-from evogit.errors import ConfigError, StorageError
+from evogit.errors import StorageError, UsageError
 from evogit.model import CommitId, RunName, TreeId
 from evogit.store import objects, refs, trees
 from evogit.store.objects import Durability
@@ -131,12 +131,13 @@ def read(repo: Repository, run: RunName) -> Task:
     """Return the task of a run.
 
     Raises:
-        StorageError: there is no such run, or its task cannot be read.
+        UsageError: there is no such run.
+        StorageError: its task cannot be read.
     """
     tip = refs.read(repo, refs.task_ref(run))
     if tip is None:
         known = ", ".join(names(repo)) or "none yet"
-        raise StorageError(f"there is no run {run!r} in {repo.common}; runs: {known}")
+        raise UsageError(f"there is no run {run!r} in {repo.common}; runs: {known}")
     commit = repo.commit(CommitId(str(tip)))
     entries = trees.files(repo, commit.tree_id)
     where = f"the task of run {run}"
@@ -191,7 +192,7 @@ def newest(repo: Repository) -> list[Task]:
     for run in names(repo):
         try:
             tasks.append(read(repo, run))
-        except (StorageError, ConfigError):
+        except (StorageError, UsageError):
             continue  # a run that cannot be read is named by `runs` and `doctor`; it hides no other
     return sorted(tasks, key=lambda task: (task.started, task.run), reverse=True)
 
