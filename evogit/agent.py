@@ -83,7 +83,7 @@ class Agent:
         self._sources = Sources(repo, task.definition, edits.is_text)
         self._packer = Packer(repo)
         self._own = {c.id for c in self.snapshot.candidates.values() if made_by(c, writer.agent)}
-        self._left = [c for c in self._own if not self.snapshot.candidates[c].is_scored(self.snapshot.evaluator)]
+        self._left = [c for c in self._own if not self.snapshot.candidates[c].is_scored(writer.evaluator)]
         self._best = self._own_best()
         self._looked = self._discovered = world.clock()
         self._tried = self.snapshot.next_seq(writer.agent)
@@ -144,10 +144,7 @@ class Agent:
             return base
         if self.snapshot.best_value is None:
             raise EvaluatorBroken(self.snapshot.why_unscored(base))
-        left = (
-            commit for commit in self._own if not self.snapshot.candidates[commit].is_scored(self.snapshot.evaluator)
-        )
-        return next(left, None)
+        return self._left.pop() if self._left else None
 
     def _is_claimed(self, commit: CommitId) -> bool:
         """Claim to score `commit`; return whether another living claim came first.
