@@ -1,0 +1,124 @@
+"""The example: it starts as best fit, its instances are what they are said to be, and a bad rule gets no score."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+_EXAMPLE = Path(__file__).parent.parent / "examples" / "bin_packing"
+sys.path.insert(0, str(_EXAMPLE))
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, _EXAMPLE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _best_fit(items: list[int], capacity: int) -> int:
+    """Pack as a textbook says: into the fullest bin that has room."""
+    bins: list[int] = []
+    for size in items:
+        rooms = [room for room in bins if room >= size]
+        if rooms:
+            bins[bins.index(min(rooms))] -= size
+        else:
+            bins.append(capacity - size)
+    return len(bins)
+
+
+def test_the_start_is_exactly_best_fit() -> None:
+    bench, rule = _load("bench"), _load("rule")
+    for kind, capacity in bench.SETS.items():
+        instances = [items[:700] for items in bench.read(_EXAMPLE / "data" / f"{kind}-evolve.txt")]
+        used, least = bench.measure(rule.priority, instances, kind)
+        assert used == sum(_best_fit(items, capacity) for items in instances)
+        assert least == sum(-(-sum(items) // capacity) for items in instances)
+
+
+def test_any_rule_packs_validly_and_by_preference() -> None:
+    """An order of rooms that prefers empty bins opens one for each item; one that prefers full ones is best fit."""
+    bench = _load("bench")
+    items = bench.read(_EXAMPLE / "data" / "uniform-evolve.txt")[0]
+    by_room = {size: list(range(size, 151)) for size in set(items)}
+    assert bench.pack(items, 150, by_room) == _best_fit(items, 150)
+    assert bench.pack(items, 150, {size: [150] for size in set(items)}) == len(items)
+    assert [bench.bands(room) for room in (0, 1, 5, 150)] == [
+        (0, 0, 0, 0, 0, 0, 0), (1, 0, 0, 0, 0, 0, 0), (2, 2, 1, 0, 0, 0, 0), (2, 2, 4, 8, 16, 32, 86),
+    ]  # fmt: skip
+
+
+def test_the_instances_are_those_the_generator_writes() -> None:
+    for name, text in _load("make_instances").texts().items():
+        assert (_EXAMPLE / "data" / name).read_text() == text, name
+    uniform = _load("bench").read(_EXAMPLE / "data" / "uniform-held-out.txt")
+    assert {len(items) for items in uniform} == {500}
+    assert (min(map(min, uniform)), max(map(max, uniform))) == (20, 100)
+
+
+def test_no_evolved_weight_stands_in_the_repository() -> None:
+    rule = (_EXAMPLE / "rule.py").read_text()
+    assert set(re.findall(r"\d+\.\d+", rule)) == {"1.0"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("return worth(after", "return float('nan') + worth(after", "is nan, no finite number"),
+        ("return worth(after", "return True or worth(after", "is True, no finite number"),
+        ("return worth(after", "raise OSError('no rule')\n    worth(after", "no rule"),
+    ],
+)
+def test_a_bad_rule_gets_no_score(old: str, new: str, said: str, tmp_path: Path, world: dict[str, str]) -> None:
+    for path in _EXAMPLE.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            target = tmp_path / path.relative_to(_EXAMPLE)
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(path.read_text().replace(old, new) if path.name == "rule.py" else path.read_text())
+    result = tmp_path / "result.json"
+    done = subprocess.run(
+        [sys.executable, "bench.py"],
+        cwd=tmp_path,
+        env={**world, "EVOGIT_RESULT": str(result)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert not result.exists()
+
+
+def test_the_readme_shows_what_the_score_command_prints(world: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "bench.py"], cwd=_EXAMPLE, env=world, capture_output=True, text=True, check=True
+    )
+    assert done.stdout in (_EXAMPLE / "README.md").read_text()
+    assert json.loads(done.stdout)["score"] > 0
+
+
+def test_the_demo_beats_best_fit_on_held_back_instances(tmp_path: Path, world: dict[str, str]) -> None:
+    """A short run of the whole demo, with the seed it has by default."""
+    target = tmp_path / "demo"
+    command = [sys.executable, str(_EXAMPLE / "demo.py"), "--evals", "80", "--directory", str(target)]
+    environment = world | {"COLUMNS": "100"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=170, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    held_back = re.findall(r"held back +[\d,]+ +[\d,]+ +([\d.]+) % +[\d,]+ +([\d.]+) %", done.stdout)
+    assert len(held_back) == 2
+    assert sum(float(after) for _, after in held_back) < sum(float(before) for before, _ in held_back) - 0.5
+    assert "+++ b/rule.py" in done.stdout
+    assert "git -C demo log --oneline" in done.stdout
+    again = subprocess.run(
+        [*command[:-1], str(_EXAMPLE.parent)], env=environment, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert "was not made by this demo" in again.stderr
