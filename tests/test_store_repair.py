@@ -1,0 +1,434 @@
+"""What crashes, power cuts and hostile or careless writers leave in a repository: mended if ours, passed over if not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha1
+from pathlib import Path
+from random import Random
+
+import evidence
+import pygit2
+import pytest
+from conftest import Checkout
+from evidence import Gate
+
+from evogit.model import Direction, RunName
+from evogit.store.repository import open_repository
+from evogit.store.snapshot import Snapshot
+
+_RUN = RunName("r")
+_MISSING = "5" * 40
+
+
+@pytest.fixture
+def used(toy: Checkout) -> Checkout:
+    """A repository with a run in which one agent was."""
+    toy.evogit("run", "-n", "1", "--evals", "4", "--run", "r", "--seed", "1")
+    return toy
+
+
+def _agent(checkout: Checkout) -> str:
+    (name,) = evidence.journals(checkout, "r")
+    return name
+
+
+def _go_on(checkout: Checkout, evaluations: int = 2, seed: int = 2) -> str:
+    """Let the agent go on; it must, with exactly so many evaluations, and everything stored before stays."""
+    before = evidence.lines(checkout, "r")
+    done = checkout.evogit("agent", "tuner", "--run", "r", "--evals", str(evaluations), "--seed", str(seed))
+    after = evidence.lines(checkout, "r")
+    assert before <= after
+    assert sum(b'"kind":"score"' in line for _, _, line in after - before) == evaluations
+    return done.stderr
+
+
+def _snapshot(checkout: Checkout) -> Snapshot:
+    status = json.loads(checkout.evogit("status", "--run", "r", "--json").stdout)
+    snapshot = Snapshot(open_repository(checkout.path), _RUN, status["evaluator"], Direction.MAXIMIZE)
+    snapshot.refresh()
+    assert snapshot.problems == status["problems"]
+    return snapshot
+
+
+def _doctor(checkout: Checkout) -> str:
+    findings = json.loads(checkout.evogit("doctor", "--json").stdout)["findings"]
+    return "\n".join(finding["text"] for finding in findings if finding["level"] != "ok")
+
+
+def _loose(checkout: Checkout, oid: str) -> Path:
+    return checkout.path / ".git" / "objects" / oid[:2] / oid[2:]
+
+
+def _overwrite(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
+def test_locks_of_ones_own_refs_are_removed(used: Checkout) -> None:
+    agent = _agent(used)
+    refs = used.path / ".git" / "refs"
+    locks = [refs / f"notes/evogit/r/{agent}.journal.lock", refs / f"heads/evogit/r/{agent}.lock"]
+    for lock in locks:
+        lock.touch()
+    said = _go_on(used)
+    for lock in locks:
+        assert f"removed the stale lock {lock}" in said
+        assert not lock.exists()
+    assert _agent(used) == agent
+
+
+def test_locks_of_others_are_never_removed(used: Checkout) -> None:
+    git = used.path / ".git"
+    locks = [git / "index.lock", git / "HEAD.lock", git / "config.lock", git / "packed-refs.lock"]
+    locks += [git / "refs/notes/evogit/r/tuner-7-abcdef.journal.lock", git / "refs/evogit/r/task.lock"]
+    for lock in locks:
+        lock.touch()
+    _go_on(used)
+    said = _doctor(used)
+    assert all(lock.exists() for lock in locks)
+    assert all(f"{lock} blocks" in said for lock in locks[3:])
+
+
+def test_a_lock_that_is_held_while_an_agent_runs_is_named(used: Checkout) -> None:
+    gate = Gate(used)
+    lock = used.path / ".git" / f"refs/notes/evogit/r/{_agent(used)}.journal.lock"
+    gate.close()
+    running = used.start("agent", "tuner", "--run", "r", "--evals", "2")
+    evidence.wait_for(gate.is_reached, "an evaluation")
+    lock.touch()
+    gate.open()
+    said = running.communicate(timeout=120)[1]
+    assert running.returncode == 6
+    assert str(lock) in said.splitlines()[-1]
+    assert lock.exists()
+    _go_on(used)
+
+
+def _next_objects(used: Checkout, new_checkout: Callable[..., Checkout]) -> list[str]:
+    """Return the blobs and trees the agent would write next, found out in a copy of the repository."""
+    copy = new_checkout("copy", {"x": ""})
+    copy.git("fetch", "-q", str(used.path), "+refs/*:refs/*", "--update-head-ok")
+    known = set(copy.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split())
+    private_folder = copy.path / ".git" / "evogit"
+    private_folder.mkdir()
+    (private_folder / "clone-id").write_text((used.path / ".git" / "evogit" / "clone-id").read_text())
+    _go_on(copy)
+    listing = copy.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)")
+    found = [line.split() for line in listing.splitlines()]
+    return [oid for oid, kind in found if oid not in known and kind in ("blob", "tree")]
+
+
+def test_an_empty_object_of_a_power_cut_is_moved_aside(used: Checkout, new_checkout: Callable[..., Checkout]) -> None:
+    # Git and libgit2 take a file of no bytes for an object that is there already, and never write it.
+    coming = [oid for oid in _next_objects(used, new_checkout) if not _loose(used, oid).exists()]
+    assert coming
+    for oid in coming:
+        _overwrite(_loose(used, oid), b"")
+    said = _go_on(used)
+    assert all(f"moved the empty object {oid}" in said for oid in coming)
+    assert evidence.fsck(used) == []
+
+
+def test_an_empty_object_from_before_is_not_ours_to_move(used: Checkout) -> None:
+    old = _loose(used, "0123456789" * 4)
+    _overwrite(old, b"")
+    os.utime(old, (1_000_000_000, 1_000_000_000))
+    assert "empty object" not in _go_on(used)
+    assert old.read_bytes() == b""
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 41, b"0123\n"], ids=["empty", "zeros", "short"])
+@pytest.mark.parametrize("before", ["loose", "packed before", "without reflogs", "another run of that name"])
+def test_ones_own_journal_is_found_again(used: Checkout, content: bytes, before: str) -> None:
+    agent = _agent(used)
+    git = used.path / ".git"
+    if before == "packed before":
+        used.git("pack-refs", "--all")
+        _go_on(used)
+    elif before == "without reflogs":
+        used.git("reflog", "expire", "--expire=all", "--all")
+    elif before == "another run of that name":
+        used.evogit("run", "-n", "1", "--evals", "9", "--run", "other", "--new")
+    stored = evidence.lines(used, "r")
+    tip = evidence.journals(used, "r")[agent]
+    ref = git / f"refs/notes/evogit/r/{agent}.journal"
+    _overwrite(ref, content)
+    _overwrite(git / f"refs/heads/evogit/r/{agent}", content)
+    said = used.evogit("agent", "tuner", "--run", "r", "--evals", "2").stderr
+    assert f"found the journal of {agent} again at {tip[:12]}" in said
+    assert stored <= evidence.lines(used, "r")
+    assert evidence.scores(used, "r") == sum(b'"kind":"score"' in line for _, _, line in stored) + 2
+    assert _snapshot(used).problems == {}
+    assert evidence.fsck(used) == []
+    used.git("log", "--all", "--oneline")
+
+
+def test_readers_name_a_journal_that_says_nothing(used: Checkout) -> None:
+    ref = f"refs/notes/evogit/r/{_agent(used)}.journal"
+    _overwrite(used.path / ".git" / ref, b"")
+    assert list(_snapshot(used).problems) == [ref]
+    assert ref in _doctor(used)
+    used.evogit("runs")
+    used.evogit("log")
+
+
+def test_an_agent_whose_journal_is_damaged_goes_on_under_a_new_name(used: Checkout) -> None:
+    agent = _agent(used)
+    tip = evidence.journals(used, "r")[agent]
+    damaged = _loose(used, tip).read_bytes()[:20]
+    _overwrite(_loose(used, tip), damaged)
+    used.evogit("agent", "tuner", "--run", "r", "--evals", "3")
+    assert set(_snapshot(used).agents) == {agent.replace("tuner-1-", "tuner-2-")}
+    assert list(_snapshot(used).problems) == [f"refs/notes/evogit/r/{agent}.journal"]
+    assert _loose(used, tip).read_bytes() == damaged
+    assert used.git("rev-parse", f"refs/notes/evogit/r/{agent}.journal") == tip
+
+
+# What others may write. Each maker returns what the journal's ref holds.
+
+
+def _commit(repo: pygit2.Repository, tree: pygit2.Oid | str, parents: Sequence[pygit2.Oid] = ()) -> str:
+    who = pygit2.Signature("Mallory", "mallory@example.invalid", 1_700_000_000, 0)
+    return str(repo.create_commit(None, who, who, "evogit: score\n", tree, list(parents)))
+
+
+def _tree(repo: pygit2.Repository, entries: Mapping[str, tuple[pygit2.Oid, int]]) -> pygit2.Oid:
+    builder = repo.TreeBuilder()
+    for name, (oid, mode) in entries.items():
+        builder.insert(name, oid, mode)
+    return builder.write()
+
+
+def _noted(content: bytes) -> Callable[[pygit2.Repository], str]:
+    """A journal with one note, on the checked out commit."""
+
+    def make(repo: pygit2.Repository) -> str:
+        return _commit(repo, _tree(repo, {str(repo.head.target): (repo.create_blob(content), 0o100644)}))
+
+    return make
+
+
+def _record(**changed: object) -> bytes:
+    record: dict[str, object] = {
+        **{
+            "agent": "bad-1-abcdef",
+            "at": "2026-01-01T00:00:00.000Z",
+            "evaluator": "e" * 64,
+            "host": "h",
+            "kind": "score",
+        },
+        **{"run": "r", "sandbox": "none", "seconds": 1.0, "seq": 0, "session": "", "status": "ok", "tree": "a" * 40},
+        **{"v": 1, "value": 1e9},
+    }
+    return json.dumps({**record, **changed}, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+def _tree_bomb(leaf: Callable[[pygit2.Repository], pygit2.Oid], width: int, depth: int) -> Callable[..., str]:
+    def make(repo: pygit2.Repository) -> str:
+        oid = leaf(repo)
+        for _ in range(depth):
+            oid = _tree(repo, {f"{number:02x}": (oid, 0o040000) for number in range(width)})
+        return _commit(repo, oid)
+
+    return make
+
+
+def _full_leaf(repo: pygit2.Repository) -> pygit2.Oid:
+    blob = repo.create_blob(_record())
+    return _tree(repo, {f"{number:036x}": (blob, 0o100644) for number in range(100)})
+
+
+def _empty_leaf(repo: pygit2.Repository) -> pygit2.Oid:
+    return _tree(repo, {})
+
+
+def _damaged_commit(repo: pygit2.Repository) -> str:
+    oid = _noted(_record())(repo)
+    _overwrite(Path(repo.path) / "objects" / oid[:2] / oid[2:], b"not zlib at all")
+    return oid
+
+
+def _damaged_tree(repo: pygit2.Repository) -> str:
+    oid = _noted(_record())(repo)
+    tree = str(repo[oid].peel(pygit2.Tree).id)
+    _overwrite(Path(repo.path) / "objects" / tree[:2] / tree[2:], b"")
+    return oid
+
+
+def _damaged_note(repo: pygit2.Repository) -> str:
+    content = _record(seq=77)
+    blob = str(repo.create_blob(content))
+    oid = _noted(content)(repo)
+    path = Path(repo.path) / "objects" / blob[:2] / blob[2:]
+    _overwrite(path, path.read_bytes()[:-9])
+    return oid
+
+
+def _note_that_is_a_commit(repo: pygit2.Repository) -> str:
+    head = repo.head.target
+    return _commit(repo, _tree(repo, {str(head): (head, 0o160000)}))
+
+
+def _note_that_is_missing(repo: pygit2.Repository) -> str:
+    raw = b"100644 " + str(repo.head.target).encode() + b"\0" + bytes.fromhex(_MISSING)
+    return _commit(repo, _write_loose(repo, b"tree", raw))
+
+
+def _write_loose(repo: pygit2.Repository, kind: bytes, content: bytes) -> str:
+    """Write an object that libgit2 would refuse to write."""
+    whole = kind + b" %d\0" % len(content) + content
+    oid = sha1(whole).hexdigest()
+    _overwrite(Path(repo.path) / "objects" / oid[:2] / oid[2:], zlib.compress(whole))
+    return oid
+
+
+def _lying_size(repo: pygit2.Repository) -> str:
+    """A commit object whose header promises far more than there is."""
+    whole = b"commit 99999999999\0tree " + b"a" * 40
+    oid = "c" * 40
+    _overwrite(Path(repo.path) / "objects" / oid[:2] / oid[2:], zlib.compress(whole))
+    return oid
+
+
+_HOSTILE: dict[str, Callable[[pygit2.Repository], str]] = {
+    "an empty ref": lambda _: "",
+    "a garbage ref": lambda _: "\x00\x01\x02 hello\n",
+    "a missing object": lambda _: _MISSING,
+    "a blob": lambda repo: str(repo.create_blob(b"x")),
+    "a tree": lambda repo: str(_full_leaf(repo)),
+    "a damaged commit": _damaged_commit,
+    "a commit of a false size": _lying_size,
+    "a damaged tree": _damaged_tree,
+    "a commit without a tree": lambda repo: _write_loose(repo, b"commit", b"tree " + _MISSING.encode() + b"\n\nx\n"),
+    "a commit that is no commit": lambda repo: _write_loose(repo, b"commit", b"\xff\xfe hello"),
+    "a tree that is no tree": lambda repo: _commit_of_raw_tree(repo, b"100644 \xff"),
+    "a wide tree bomb": _tree_bomb(_full_leaf, 100, 8),
+    "a tree bomb of nothing": _tree_bomb(_empty_leaf, 2, 60),
+    "a bottomless tree": _tree_bomb(_full_leaf, 1, 500),
+    "a damaged note": _damaged_note,
+    "a note that is a commit": _note_that_is_a_commit,
+    "a note that is missing": _note_that_is_missing,
+    "binary junk": _noted(Random(1).randbytes(5000)),
+    "brackets without end": _noted(b"[" * 60_000 + b"\n"),
+    "objects without end": _noted(b'{"v":1,"a":' * 5_000 + b"\n"),
+    "a line of 5 MB": _noted(b"x" * 5_000_000 + b"\n"),
+    "a long line": _noted(_record(feedback="x" * 70_000)),
+    "another agent's record": _noted(_record(agent="tuner-1-abcdef")),
+    "another run's record": _noted(_record(run="s")),
+    "NaN": _noted(_record().replace(b"1000000000.0", b"NaN")),
+    "an infinite value": _noted(_record().replace(b"1000000000.0", b"1e999")),
+    "a key twice": _noted(_record().replace(b'"v":1', b'"v":1,"value":2.0')),
+    "a value of a failure": _noted(_record(status="failed")),
+    "a word for a value": _noted(_record(value="9")),
+    "a negative number": _noted(_record(seq=-1)),
+    "a number beyond all bounds": _noted(_record().replace(b'"seq":0', b'"seq":' + b"9" * 5_000)),
+    "an unknown status": _noted(_record(status="splendid")),
+    "half a record": _noted(_record()[:100]),
+    "UTF-16": _noted(_record().decode().encode("utf-16")),
+}
+
+
+def _commit_of_raw_tree(repo: pygit2.Repository, raw: bytes) -> str:
+    tree = _write_loose(repo, b"tree", raw)
+    who = "Mallory <mallory@example.invalid> 1700000000 +0000"
+    return _write_loose(repo, b"commit", f"tree {tree}\nauthor {who}\ncommitter {who}\n\nx\n".encode())
+
+
+def _plant(checkout: Checkout, agent: str, make: Callable[[pygit2.Repository], str]) -> str:
+    """Put a hostile journal into the repository and return its ref."""
+    ref = f"refs/notes/evogit/r/{agent}.journal"
+    value = make(pygit2.Repository(str(checkout.path)))
+    _overwrite(checkout.path / ".git" / ref, value.encode() + (b"\n" if re.fullmatch("[0-9a-f]{40}", value) else b""))
+    return ref
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in _HOSTILE.items()])
+def test_a_broken_or_hostile_journal_is_passed_over_and_named(used: Checkout, make: Callable[..., str]) -> None:
+    honest = _snapshot(used)
+    running = Snapshot(open_repository(used.path), _RUN, honest.evaluator, Direction.MAXIMIZE)
+    running.refresh()
+    ref = _plant(used, "bad-1-abcdef", make)
+    cold = Snapshot(open_repository(used.path), _RUN, honest.evaluator, Direction.MAXIMIZE)
+    for reader in (running, cold):
+        for _ in range(50):
+            reader.refresh()  # an agent looks twenty times a second: what cannot be read must not cost it all its time
+        assert [where.partition(":")[0] for where in reader.problems] == [ref]
+        assert reader.evaluations == honest.evaluations
+        assert reader.best_value == honest.best_value
+        assert reader.candidates == honest.candidates
+
+
+def test_agents_and_commands_work_beside_hostile_journals(used: Checkout) -> None:
+    planted = {_plant(used, f"bad-{number}-abcdef", make) for number, make in enumerate(_HOSTILE.values())}
+    before = _snapshot(used)
+    assert {where.partition(":")[0] for where in before.problems} == planted
+    said = _go_on(used)
+    assert all(ref in said for ref in planted)
+    assert _snapshot(used).evaluations == before.evaluations + 2
+    said = _doctor(used)
+    assert all(ref in said for ref in planted)
+    for command in ("log", "runs", "best", "show", "diff", "lineage"):
+        used.evogit(command)
+    used.evogit("run", "-n", "2", "--evals", "4", "--run", "r")
+
+
+def _best(checkout: Checkout) -> str:
+    return checkout.evogit("best", "-q", "--run", "r").stdout.strip()
+
+
+@pytest.mark.parametrize("part", ["", "^{tree}", ":knobs.py"], ids=["commit", "tree", "file"])
+@pytest.mark.parametrize("made_by", ["the same agent", "another agent"])
+def test_a_damaged_candidate_is_not_chosen_any_more(used: Checkout, part: str, made_by: str) -> None:
+    best = _best(used)
+    assert best != used.git("rev-parse", "HEAD")
+    damaged = used.git("rev-parse", f"{best}{part}")
+    _overwrite(_loose(used, damaged), _loose(used, damaged).read_bytes()[:15])
+    if made_by == "another agent":
+        (used.path / ".git" / "evogit" / "clone-id").write_text("abcdef\n")
+    before = {record["commit"] for record in evidence.records(used, "r")}
+    _go_on(used, 4)
+    new = {record["commit"] for record in evidence.records(used, "r")} - before
+    assert len(new) == 4
+    for commit in new:
+        assert best not in used.git("rev-list", "--parents", "-1", commit).split()
+    for command in ("status", "log", "runs", "best"):
+        used.evogit(command, "--run", "r") if command != "runs" else used.evogit(command)
+
+
+def test_an_unscored_candidate_that_is_damaged_stops_nobody(used: Checkout) -> None:
+    """An evaluation that broke is tried again, but not when the candidate is gone."""
+    bench = (used.path / "bench.py").read_text()
+    (used.path / "bench.py").write_text("import sys; sys.exit(125)\n" + bench)
+    gate = used.path.parent / "broken"
+    toml = used.path / "evogit.toml"
+    toml.write_text(toml.read_text().replace('command = "', f'command = "[ -e {gate} ] && exit 125; '))
+    (used.path / "bench.py").write_text(bench)
+    used.commit()
+    used.evogit("run", "-n", "1", "--evals", "3", "--run", "second")
+    gate.touch()
+    used.evogit("agent", "tuner", "--run", "second", "--evals", "1")
+    gate.unlink()
+    (unscored,) = {r["commit"] for r in evidence.records(used, "second") if r.get("status") == "error"}
+    _overwrite(_loose(used, unscored), b"damaged")
+    used.evogit("agent", "tuner", "--run", "second", "--evals", "2")
+
+
+def test_packing_that_fails_stops_nobody(used: Checkout) -> None:
+    # git will not repack where any ref is broken; an agent packs when one of its folders of objects has filled up.
+    _plant(used, "bad-1-abcdef", _HOSTILE["an empty ref"])
+    repo = pygit2.Repository(str(used.path))
+    folder, number = used.path / ".git" / "objects" / "17", 0
+    while not folder.exists() or len(os.listdir(folder)) < 8:
+        content = b"%d" % number
+        if str(pygit2.hash(content)).startswith("17"):
+            repo.create_blob(content)
+        number += 1
+    said = _go_on(used, 52)
+    assert "repack" in said
