@@ -1,4 +1,4 @@
-"""A closed world for every test: no configuration, identity, key or network of the machine's; real Git, real processes."""
+"""A closed world for every test: nothing of the machine's configuration; real Git, real processes."""
 
 from __future__ import annotations
 

@@ -64,9 +64,8 @@ def test_evogit_runs_from_a_fresh_environment(pattern: str, built: Path, tmp_pat
         subprocess.run(["git", *command], cwd=repository, env=world, check=True)
     said = [_run(home, repository, world, *words) for words in _WORDS]
     assert said[0].startswith("evogit 0.")
-    assert str(site) in subprocess.run(
-        [str(python), "-P", "-c", "import evogit; print(evogit.__file__)"], cwd=repository, capture_output=True, text=True
-    ).stdout  # fmt: skip
+    where = [str(python), "-P", "-c", "import evogit; print(evogit.__file__)"]
+    assert str(site) in subprocess.run(where, cwd=repository, capture_output=True, text=True).stdout
     assert len(said[-1].strip()) == 40
 
 

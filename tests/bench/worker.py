@@ -30,7 +30,6 @@ from evogit.store.export import Export
 from evogit.store.ledger import Writer
 from evogit.store.repository import open_repository
 from evogit.store.snapshot import Snapshot
-from scene import RUN
 
 _BEST_EVERY = 20
 """One candidate in so many is a new best: it moves the branch and is the next parent."""
