@@ -183,13 +183,13 @@ class Agent:
             rng = Random(seed)
             parents = self._parts.selector.parents(self.snapshot, rng)
             edit, parent_tree = self._propose(parents, rng) if parents else (None, None)
-            if edit is None or parent_tree is None or edits.refusal(edit, self._task.definition):
+            if edit is None or parent_tree is None:
                 continue
             tree = trees.with_files(self._repo, parent_tree, edit.files)
             if tree == parent_tree or self.snapshot.measured(tree):
                 continue
             plan = Plan(operator=Operator.MUTATE, parents=parents, seed=seed)
-            self._try(plan, edit, tree)
+            self._try(plan, edit, parent_tree)
             return Outcome.SCORED
         return Outcome.NOTHING_NEW
 
@@ -204,16 +204,26 @@ class Agent:
             self.snapshot.discard(parent.id, str(error))
             return None, None
         params = parent.proposal.params if parent.proposal else {}
-        return self._parts.proposer.propose(Request(files=files, params=params), rng), tree
+        edit = self._parts.proposer.propose(Request(files=files, params=params), rng)
+        if edit and edits.refusal(edit, self._task.definition, {file.path for file in files}):
+            return None, None
+        return edit, tree
 
-    def _try(self, plan: Plan, edit: Edit, tree: TreeId) -> None:
+    def _try(self, plan: Plan, edit: Edit, parent_tree: TreeId) -> None:
         """Commit, evaluate and record; the commit and its records become visible together."""
-        commit = self.ledger.candidate(tree, plan, edit.subject)
+        tree, commit = self._commit(plan, edit, parent_tree)
         measured = self._measure(tree)
+        if not self._repo.has(commit):
+            # No ref led to it during its evaluation: `git repack -a -d` drops such objects once they are packed.
+            tree, commit = self._commit(plan, edit, parent_tree)
         proposal = self.ledger.proposal(plan, edit.params)
         self._own.add(commit)
         self._record(commit, tree, measured, [proposal])
         self._packer.tick()
+
+    def _commit(self, plan: Plan, edit: Edit, parent_tree: TreeId) -> tuple[TreeId, CommitId]:
+        tree = trees.with_files(self._repo, parent_tree, edit.files)
+        return tree, self.ledger.candidate(tree, plan, edit.subject)
 
     def _measure(self, tree: TreeId) -> Measurement:
         measured = self._parts.meter.measure(tree)

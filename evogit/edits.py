@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from evogit.model import Edit
+from collections.abc import Container
+
+from evogit.model import Edit, RepoPath
 from evogit.store import paths
 from evogit.store.task import Definition
 
 MAX_FILE_BYTES = 1024 * 1024
 """Proposers neither see nor write larger files."""
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
-def refusal(edit: Edit, definition: Definition) -> str | None:
-    """Return why this edit may not become a candidate, or None when it may."""
+def refusal(edit: Edit, definition: Definition, known: Container[RepoPath] = ()) -> str | None:
+    """Return why this edit may not become a candidate, or None when it may; `known` are the files of its parent."""
     if not edit.files:
         return "it changes nothing"
     for path, content in edit.files.items():
         name = path.encode("utf-8", "surrogateescape")
         reason = paths.refusal(name)
+        if not reason and path not in known and paths.has_control(name):
+            reason = "it holds control characters"
         if reason:
             return f"{path!r}: {reason}"
         if definition.is_protected(name):
@@ -29,5 +34,5 @@ def refusal(edit: Edit, definition: Definition) -> str | None:
 
 
 def is_text(content: bytes) -> bool:
-    """Return whether this is a text file a proposer may see: no NUL byte, and not too large."""
-    return len(content) <= MAX_FILE_BYTES and b"\0" not in content[:8000]
+    """Return whether this is a text file a proposer may see: no NUL byte, not too large, no pointer of Git LFS."""
+    return len(content) <= MAX_FILE_BYTES and b"\0" not in content[:8000] and not content.startswith(_LFS_POINTER)

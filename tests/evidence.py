@@ -6,7 +6,8 @@ import hashlib
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,18 @@ from conftest import Checkout
 
 _T = TypeVar("_T")
 _PATIENCE_S = 60.0
+
+
+@contextmanager
+def started(checkout: Checkout, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Start evogit; whatever becomes of the test, the process does not outlive it."""
+    process = checkout.start(*arguments)
+    try:
+        yield process
+    finally:
+        process.kill()
+        if process.stdout and not process.stdout.closed:
+            process.communicate()
 
 
 def wait_for(ask: Callable[[], _T | None], what: str, patience_s: float = _PATIENCE_S) -> _T:

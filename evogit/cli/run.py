@@ -75,6 +75,8 @@ def run_command(
     out = console(stderr=True)
     chosen, begun = _take_up(repo, frozen.definition, wish)
     _greet(out, chosen, begun, frozen, uses)
+    if blocker := refs.branch_blocker(repo, chosen.run):
+        out.print(plain(f"{blocker} stands where branches of agents would go; they are left out, scores are not"))
     reading = _read(repo, chosen)
     session = secrets.token_hex(3)
     stop = context.limits(frozen.definition.config.stop, limits)

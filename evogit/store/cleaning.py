@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evogit.errors import UsageError
 from evogit.model import RunName
-from evogit.store import git, private, refs, scratch, task
+from evogit.store import git, packing, private, refs, scratch, task
 from evogit.store.repository import Repository
 
 
@@ -53,6 +53,8 @@ def remove(repo: Repository, removal: Removal) -> None:
     """
     # One transaction of git's own, which also removes the folders and reflogs that are empty then.
     git.run(repo, ["update-ref", "--stdin"], stdin="".join(f"delete {name}\n" for name in removal.refs).encode())
+    if removal.refs:
+        packing.forget(repo)
     for folder in removal.folders:
         shutil.rmtree(folder, ignore_errors=True)
     for folder in removal.scratch:

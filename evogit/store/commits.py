@@ -70,6 +70,8 @@ def move_branch(repo: Repository, run: RunName, agent: AgentName, to: CommitId, 
         branch = repo.raw.lookup_branch(name.removeprefix("refs/heads/"))
         if CommitId(str(current)) not in own or branch.is_checked_out():
             return False
+    elif blocker := refs.branch_blocker(repo, run):
+        raise StorageError(f"{blocker} stands where branches of agents would go; they are left out, scores are not")
     refs.compare_and_swap(repo, name, old=current, new=pygit2.Oid(hex=to), message="evogit: best so far")
     return True
 

@@ -75,15 +75,17 @@ def freeze(repo: Repository) -> Frozen:
 
 
 def _config_text(repo: Repository, tracked: dict[bytes, Entry]) -> bytes:
+    entry = tracked.get(config.FILE_NAME.encode())
     if repo.work:
         path = repo.work / config.FILE_NAME
         try:
             return path.read_bytes()
         except FileNotFoundError:
+            if entry and _is_sparse(repo):
+                return trees.read_blob(repo, entry.id)
             raise ConfigError(f"there is no {path}; write one with `evogit init --score COMMAND`") from None
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    entry = tracked.get(config.FILE_NAME.encode())
     if entry is None:
         raise ConfigError(f"HEAD of the bare repository {repo.common} has no {config.FILE_NAME}; commit one")
     return trees.read_blob(repo, entry.id)
@@ -152,7 +154,7 @@ def _current(repo: Repository, path: bytes, committed: Entry | None) -> Entry | 
         with open(full, "rb") as file:
             content = file.read()
     except FileNotFoundError:
-        return None
+        return committed if _is_sparse(repo) else None
     except OSError as error:
         raise ConfigError(
             f"cannot read {full!r}: {error.strerror}; it is protected, so every score needs it"
@@ -181,8 +183,14 @@ def _modified(repo: Repository) -> list[str]:
         status = repo.raw.status(untracked_files="no", ignored=False)
     except (pygit2.GitError, ValueError, OSError):
         return []  # it only serves a friendly line; the run does not depend on it
-    clean = (FileStatus.CURRENT, FileStatus.IGNORED)
-    return sorted(path for path, flags in status.items() if flags not in clean)
+    # libgit2 takes a file outside of a sparse checkout for a deleted one.
+    unsaid = (FileStatus.CURRENT, FileStatus.IGNORED, *([FileStatus.WT_DELETED] if _is_sparse(repo) else []))
+    return sorted(path for path, flags in status.items() if flags not in unsaid)
+
+
+def _is_sparse(repo: Repository) -> bool:
+    settings = repo.raw.config
+    return "core.sparseCheckout" in settings and settings.get_bool("core.sparseCheckout")
 
 
 def _text(path: bytes) -> str:

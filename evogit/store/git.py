@@ -50,11 +50,15 @@ def run(
     program = shutil.which("git")
     if program is None:
         raise StorageError("the git program is not on PATH; install git 2.34 or newer")
-    where = ["-C", str(repo.work)] if in_work_tree and repo.work else [f"--git-dir={repo.common}"]
+    where, folder = [f"--git-dir={repo.common}"], None
+    if in_work_tree and repo.work:
+        # Both are named: GIT_DIR and GIT_WORK_TREE may have said what a search from the folder would not find.
+        where, folder = [f"--git-dir={repo.raw.path}", f"--work-tree={repo.work}"], repo.work
     try:
         done = subprocess.run(
-            [program, *where, *arguments], input=stdin, capture_output=True, timeout=timeout, env=environment()
-        )
+            [program, *where, *arguments], input=stdin, capture_output=True, timeout=timeout, env=environment(),
+            cwd=folder,
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise StorageError(f"git {arguments[0]} took longer than {timeout:g} s in {repo.common}") from error
     if done.returncode:

@@ -75,8 +75,18 @@ def pack(repo: Repository) -> None:
     git.run(
         repo, ["-c", "pack.threads=1", "repack", "--geometric=2", "-d", "-l", "-q", "-n", "--no-write-bitmap-index"]
     )
+    _write_graph(repo, "--split")
+
+
+def forget(repo: Repository) -> None:
+    """Leave commits of deleted refs out of the commit-graph: once they are pruned, `git fsck` would miss them there."""
+    if (repo.objects / "info" / "commit-graphs").is_dir():
+        _write_graph(repo, "--split=replace")
+
+
+def _write_graph(repo: Repository, split: str) -> None:
     try:
-        git.run(repo, ["commit-graph", "write", "--reachable", "--split", "--no-progress"])
+        git.run(repo, ["commit-graph", "write", "--reachable", split, "--no-progress"])
     except StorageError:
         # It only speeds up `git log`, and it refuses where a ref of anybody's is broken or the clone is shallow.
         return

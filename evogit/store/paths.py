@@ -25,7 +25,7 @@ def refusal(path: bytes) -> str | None:
         return f"a path has 1 to {_MAX_BYTES} bytes"
     if path.startswith(b"/"):
         return "it is absolute"
-    if any(sign < 0x20 or sign == 0x7F for sign in path):
+    if b"\0" in path:
         return "it holds control characters"
     for part in path.split(b"/"):
         if part in (b"", b".", b".."):
@@ -35,6 +35,11 @@ def refusal(path: bytes) -> str | None:
         if _is_dot_git(part):
             return "it names a .git folder"
     return None
+
+
+def has_control(path: bytes) -> bool:
+    """Return whether it holds control characters: a user's own file may, an edit does not make new ones."""
+    return any(sign < 0x20 or sign == 0x7F for sign in path)
 
 
 def _is_dot_git(part: bytes) -> bool:

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import secrets
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -90,8 +91,8 @@ def _refusal(path: Path, error: OSError) -> EvogitError:
 def creating(repo: Repository, run: RunName) -> Iterator[None]:
     """Show others, while the body runs, that this process creates the task of a run.
 
-    When no living process does, the lock that a killed one left on the task's ref is removed: the run could never be
-    begun under its name otherwise.
+    When no living process does, the lock that a killed one left on the task's ref is removed: no run could ever be
+    begun under that name otherwise.
 
     Raises:
         RepositoryError, StorageError: as for `run_folder`.
@@ -202,9 +203,10 @@ def _holder(repo: Repository, run: RunName, agent: AgentName) -> str:
 def repair(repo: Repository, run: RunName, name: Name) -> list[str]:
     """Undo what this agent's earlier, killed process left half done, and return one line for each thing mended.
 
-    A killed process leaves `<ref>.lock` files, which block its own refs for ever; a power cut can leave object files of
-    no bytes, which Git keeps and never writes again, and a ref file of none. Locks of other refs are never touched. An
-    empty object is moved aside only when it is not older than this agent's last start.
+    A killed process leaves `<ref>.lock` files, which block its own refs for ever. A power cut can leave object files
+    that are empty or cut short, which Git takes for the objects and never writes again, and ref files that are empty.
+    Locks of other refs are never touched. An object is moved aside only when it is not older than this agent's last
+    start.
 
     Raises:
         StorageError: Git or the disk refuses.
@@ -216,12 +218,12 @@ def repair(repo: Repository, run: RunName, name: Name) -> list[str]:
             lock.unlink()
             mended.append(f"removed the stale lock {lock}")
     if name.previous_start is not None:
-        for path in _empty_objects(repo, name.previous_start):
-            aside = repo.private / "empty-objects"
+        aside = repo.private / "damaged-objects"
+        for path in _damaged_objects(repo, name.previous_start):
             aside.mkdir(exist_ok=True)
             with suppress(FileNotFoundError):
                 path.rename(aside / (path.parent.name + path.name))
-                mended.append(f"moved the empty object {path.parent.name}{path.name} to {aside}")
+                mended.append(f"moved the damaged object {path.parent.name}{path.name} to {aside}")
     return [*mended, *_mend_refs(repo, run, name.agent)]
 
 
@@ -240,12 +242,27 @@ def _mend_refs(repo: Repository, run: RunName, agent: AgentName) -> Iterator[str
             yield f"found the journal of {agent} again at {str(found)[:12]}"
 
 
-def _empty_objects(repo: Repository, since: float) -> Iterator[Path]:
+def _damaged_objects(repo: Repository, since: float) -> Iterator[Path]:
     for folder in repo.objects.glob("[0-9a-f][0-9a-f]"):
         if folder.stat().st_mtime < since:
             continue
         for entry in os.scandir(folder):
-            with suppress(FileNotFoundError):
-                status = entry.stat(follow_symlinks=False)
-                if status.st_size == 0 and status.st_mtime >= since and len(entry.name) == 38:
-                    yield Path(entry.path)
+            with suppress(OSError):
+                if entry.stat(follow_symlinks=False).st_mtime >= since and len(entry.name) == 38:
+                    path = Path(entry.path)
+                    if not _is_whole(path):
+                        yield path
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether a loose object's file is one complete zlib stream."""
+    inflating = zlib.decompressobj()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                while chunk:
+                    inflating.decompress(chunk, 1 << 20)
+                    chunk = inflating.unconsumed_tail
+    except zlib.error:
+        return False
+    return inflating.eof

@@ -25,6 +25,7 @@ _VALUE = re.compile(rb"[0-9a-f]{40}|ref: .+")
 _TASK = re.compile(r"refs/evogit/([a-z0-9][a-z0-9-]{0,62})/task")
 CONTENTION = (OSError, pygit2.GitError, pygit2.AlreadyExistsError)
 """What libgit2 raises when another process holds a lock or changes files under it: OSError is the usual one."""
+_FORBIDDEN = ("Permission denied", "Read-only file system")
 
 
 def journal_ref(run: RunName, agent: AgentName) -> str:
@@ -150,8 +151,12 @@ def retried(act: Callable[[], _T], what: str, repo: Repository) -> _T:
         raise StorageError(_advice(repo, what, str(error))) from error
 
 
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, CONTENTION) and not any(word in str(error) for word in _FORBIDDEN)
+
+
 _RETRY = tenacity.Retrying(
-    retry=tenacity.retry_if_exception_type(CONTENTION),
+    retry=tenacity.retry_if_exception(_may_pass),
     wait=tenacity.wait_random_exponential(multiplier=0.002, max=0.25),
     stop=tenacity.stop_after_delay(10),
     reraise=True,
@@ -173,11 +178,23 @@ def _swap(repo: Repository, name: str, old: pygit2.Oid | None, new: pygit2.Oid, 
 
 
 def _advice(repo: Repository, what: str, reason: str) -> str:
+    if any(word in reason for word in _FORBIDDEN):
+        return f"cannot {what} in {repo.common}: {reason}; evogit needs to write there"
     if "lock" in reason:
         return f"cannot {what} in {repo.common}: {reason}; if no git process runs, remove the stale .lock file it names"
-    if "Read-only" in reason or "Permission" in reason or "denied" in reason:
-        return f"cannot {what} in {repo.common}: {reason}; evogit needs to write there"
     return f"cannot {what} in {repo.common}: {reason}"
+
+
+def branch_blocker(repo: Repository, run: RunName) -> str | None:
+    """Return the branch of the user's that keeps those of the agents from being created, or None.
+
+    Git would say so, too, but in the way it says that another process works there: it would be tried again in vain.
+
+    Raises:
+        StorageError: a ref cannot be read.
+    """
+    found = (name for name in ("refs/heads/evogit", f"refs/heads/evogit/{run}") if read(repo, name) is not None)
+    return next(found, None)
 
 
 def refuse_blocking_refs(repo: Repository, run: RunName | None = None) -> None:

@@ -66,6 +66,10 @@ class Repository:
         except (pygit2.GitError, KeyError) as error:
             raise RepositoryError(f"cannot read HEAD of {self.common}: {error}; run `git fsck`") from error
 
+    def has(self, commit: CommitId) -> bool:
+        """Return whether there is such an object."""
+        return commit in self.raw
+
     def commit(self, commit: CommitId) -> pygit2.Commit:
         """Return a commit object.
 
@@ -87,23 +91,33 @@ def open_repository(directory: Path | None = None) -> Repository:
     Raises:
         RepositoryError: there is none, or it is of a kind evogit cannot work in.
     """
-    where = str(directory) if directory else "the current folder"
+    named = os.environ.get("GIT_DIR") if directory is None else None
+    where = str(directory or named or "the current folder")
     if directory is None:
         _refuse_deleted_folder()
     try:
-        if directory is None:
-            raw = pygit2.Repository(".", RepositoryOpenFlag.FROM_ENV)
-        else:
-            raw = pygit2.Repository(str(directory), RepositoryOpenFlag.DEFAULT)
+        raw = _open_named(named) if named else pygit2.Repository(str(directory or "."), RepositoryOpenFlag.DEFAULT)
     except (pygit2.GitError, KeyError, OSError, ValueError) as error:
         raise RepositoryError(_refusal(where, str(error))) from error
     git_dir = Path(raw.path)
     pointer = git_dir / "commondir"
     common = (git_dir / pointer.read_text().strip()).resolve() if pointer.is_file() else git_dir.resolve()
     _refuse_formats(raw, common)
-    if directory is None and "GIT_DIR" not in os.environ and not raw.is_bare:
+    if directory is None and not named and not raw.is_bare:
         _refuse_inside(git_dir)
     return Repository(raw, common, Path(raw.workdir) if raw.workdir else None)
+
+
+def _open_named(git_dir: str) -> pygit2.Repository:
+    """Open what GIT_DIR names, with GIT_WORK_TREE as its work tree: libgit2 reads neither when it is given a path."""
+    raw = pygit2.Repository(git_dir, RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.NO_DOTGIT)
+    inside = Path(raw.path)
+    says_where = inside.name == ".git" or "core.worktree" in raw.config or (inside / "commondir").is_file()
+    if os.environ.get("GIT_WORK_TREE"):
+        raw.workdir = os.path.abspath(os.environ["GIT_WORK_TREE"])
+    elif not raw.is_bare and not says_where:
+        raw.workdir = os.getcwd()  # as git does; libgit2 takes the folder around GIT_DIR
+    return raw
 
 
 def refuse_read_only(repo: Repository) -> None:

@@ -182,7 +182,7 @@ class Snapshot:
             self.problems[name] = str(error)
             if tip is not None:
                 known = self._put_off.get(agent)
-                wait = min(_LONGEST_WAIT, 2 * known.wait + 1) if known and known.tip == tip else 0
+                wait = min(_LONGEST_WAIT, 8 * known.wait + 8) if known and known.tip == tip else 0
                 self._put_off[agent] = _PutOff(tip, wait, wait)
             return []
         self.problems.pop(name, None)
