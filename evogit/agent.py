@@ -30,7 +30,7 @@ _REFRESH_S = 0.05
 _DISCOVER_S = 1.0
 """How often to look for agents that are new."""
 _EXACT_BELOW = 300
-"""With fewer evaluations left than this, look before every step, so that the limit is met and not passed."""
+"""With fewer evaluations left than this, look for all agents before every step: the limit is met and not passed."""
 _TRIES = 30
 """Edits tried in one step before it counts as having found nothing new."""
 _IDLE_STEPS = 40
@@ -127,9 +127,9 @@ class Agent:
 
     def _look(self) -> None:
         now = self._world.clock()
-        discover = now - self._discovered >= _DISCOVER_S
         exact = self._parts.limits.remaining(self.snapshot) < _EXACT_BELOW
-        if not (discover or exact or now - self._looked >= _REFRESH_S):
+        discover = exact or now - self._discovered >= _DISCOVER_S
+        if not (discover or now - self._looked >= _REFRESH_S):
             return
         self.snapshot.refresh(discover=discover)
         self._looked = now
