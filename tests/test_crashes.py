@@ -36,6 +36,12 @@ _CALL = re.compile(r"^(\w+)\((.*)\) += (-?\d+)")
 _needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 
+@pytest.fixture(autouse=True)
+def _nothing_outlives_a_test(tmp_path: Path, world: dict[str, str]) -> Iterator[None]:
+    yield
+    evidence.kill_all([tmp_path, Path(world["HOME"])])
+
+
 @dataclass(frozen=True)
 class Point:
     """A moment in a process's life: before its `number`-th call of `call`; `text` says what that call would do."""

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha1
 from pathlib import Path
 from random import Random
@@ -25,6 +25,12 @@ from evogit.store.snapshot import Snapshot
 
 _RUN = RunName("r")
 _MISSING = "5" * 40
+
+
+@pytest.fixture(autouse=True)
+def _nothing_outlives_a_test(tmp_path: Path, world: dict[str, str]) -> Iterator[None]:
+    yield
+    evidence.kill_all([tmp_path, Path(world["HOME"])])
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +125,11 @@ def test_a_lock_that_is_held_while_an_agent_runs_is_named(toy: Checkout) -> None
     toy.evogit("run", "-n", "1", "--evals", "2", "--run", "r")
     lock = toy.path / ".git" / f"refs/notes/evogit/r/{_agent(toy)}.journal.lock"
     gate.close()
-    with evidence.started(toy, "agent", "tuner", "--run", "r", "--evals", "2") as running:
-        evidence.wait_for(gate.is_reached, "an evaluation")
-        lock.touch()
-        gate.open()
-        said = running.communicate(timeout=120)[1]
+    running = toy.start("agent", "tuner", "--run", "r", "--evals", "2")
+    evidence.wait_for(gate.is_reached, "an evaluation")
+    lock.touch()
+    gate.open()
+    said = running.communicate(timeout=120)[1]
     assert running.returncode == 6
     assert str(lock) in said.splitlines()[-1]
     assert lock.exists()
