@@ -45,13 +45,7 @@ def read_tree(repo: Repository, tree: pygit2.Oid | str) -> pygit2.Tree:
     Raises:
         StorageError: it is missing, damaged or no tree.
     """
-    try:
-        found = repo.raw[tree]
-    except (KeyError, ValueError, OSError, pygit2.GitError) as error:
-        raise StorageError(f"cannot read tree {str(tree)[:12]} in {repo.common}: {error}; run `git fsck`") from error
-    if not isinstance(found, pygit2.Tree):
-        raise StorageError(f"{str(tree)[:12]} is not a tree")
-    return found
+    return repo.read(tree, pygit2.Tree)
 
 
 def read_blob(repo: Repository, blob: pygit2.Oid | str) -> bytes:
@@ -60,13 +54,7 @@ def read_blob(repo: Repository, blob: pygit2.Oid | str) -> bytes:
     Raises:
         StorageError: it is missing, damaged or no blob.
     """
-    try:
-        found = repo.raw[blob]
-    except (KeyError, ValueError, OSError, pygit2.GitError) as error:
-        raise StorageError(f"cannot read blob {str(blob)[:12]} in {repo.common}: {error}; run `git fsck`") from error
-    if not isinstance(found, pygit2.Blob):
-        raise StorageError(f"{str(blob)[:12]} is not a blob")
-    return bytes(found.data)
+    return bytes(repo.read(blob, pygit2.Blob).data)
 
 
 def parse_tree(data: bytes) -> dict[bytes, Entry]:
