@@ -219,7 +219,14 @@ class Agent:
         proposal = self.ledger.proposal(plan, edit.params)
         self._own.add(commit)
         self._record(commit, tree, measured, [proposal])
-        self._packer.tick()
+        self._pack()
+
+    def _pack(self) -> None:
+        try:
+            self._packer.tick()
+        except StorageError as error:
+            # What is stored is stored; a damaged object of anybody's may keep git from packing for ever.
+            self.snapshot.problems["packing"] = str(error)
 
     def _commit(self, plan: Plan, edit: Edit, parent_tree: TreeId) -> tuple[TreeId, CommitId]:
         tree = trees.with_files(self._repo, parent_tree, edit.files)

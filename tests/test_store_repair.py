@@ -118,7 +118,8 @@ def test_locks_of_others_are_never_removed(used: Checkout) -> None:
     said = _doctor(used)
     assert all(f"{lock} blocks" in said for lock in locks[3:])
     # What cannot be done while somebody holds a lock says which one.
-    assert str(git / "packed-refs.lock") in used.evogit("clean", "--run", "r", "--yes", expect=6).stderr
+    said = used.evogit("clean", "--run", "r", "--yes", expect=6).stderr
+    assert any(str(lock) in said for lock in locks)
     assert all(lock.exists() for lock in locks)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import pygit2
 from evogit.model import CommitId
 from evogit.store import objects, trees
 from evogit.store.repository import Repository
-from evogit.store.trees import FILE_MODE, TREE_MODE, Entry
+from evogit.store.trees import FILE_MODE, Entry
 
 _HEX = re.compile(rb"[0-9a-f]{40}")
 
@@ -56,7 +57,11 @@ def _annotated(path: bytes) -> CommitId | None:
 
 
 class NotesTree:
-    """A notes tree that grows by one note at a time; its root stays in memory, so an append writes two small trees."""
+    """A notes tree that grows by one note at a time.
+
+    All of it stays in memory as the bytes its trees are written in (66 a note), so an append reads nothing, and puts
+    one entry into each of two small trees.
+    """
 
     def __init__(self, repo: Repository, tree: pygit2.Oid | None) -> None:
         """Take up the notes of `tree` (None: none).
@@ -65,36 +70,87 @@ class NotesTree:
             StorageError: it cannot be read.
         """
         self._repo = repo
-        self._root = dict(trees.entries_of(repo, tree)) if tree else {}
-        if any(len(name) != 2 or entry.mode != TREE_MODE for name, entry in self._root.items()):
-            self._root = self._fanned_out(tree)
+        try:
+            self._root, self._folders = self._read(tree)
+        except _OtherShape:
+            self._root, self._folders = self._read(self._fanned_out(tree))
 
     def get(self, commit: CommitId) -> pygit2.Oid | None:
         """Return the note on `commit`, or None."""
-        entry = self._folder(commit).get(commit[2:].encode())
-        return entry.id if entry else None
+        return _FOLDER.get(self._folders.get(commit[:2].encode(), b""), commit[2:].encode())
 
     def put(self, commit: CommitId, note: pygit2.Oid) -> pygit2.Oid:
         """Set the note on `commit` and return the new tree.
 
         Raises:
-            StorageError: Git would not write it.
+            StorageError: Git would not write it; the notes are what they were.
         """
-        folder = self._folder(commit)
-        folder[commit[2:].encode()] = Entry(FILE_MODE, note)
-        written = objects.write_tree(self._repo, trees.format_tree(folder))
-        self._root[commit[:2].encode()] = Entry(TREE_MODE, written)
-        return objects.write_tree(self._repo, trees.format_tree(self._root))
+        name = commit[:2].encode()
+        folder = _FOLDER.put(self._folders.get(name, b""), commit[2:].encode(), note)
+        root = _ROOT.put(self._root, name, objects.write_tree(self._repo, folder))
+        written = objects.write_tree(self._repo, root)
+        self._root, self._folders[name] = root, folder
+        return written
 
-    def _folder(self, commit: CommitId) -> dict[bytes, Entry]:
-        known = self._root.get(commit[:2].encode())
-        return dict(trees.entries_of(self._repo, known.id)) if known else {}
+    def _read(self, tree: pygit2.Oid | None) -> tuple[bytes, dict[bytes, bytes]]:
+        root = _ROOT.checked(trees.read_tree(self._repo, tree)) if tree else b""
+        return root, {
+            name: _FOLDER.checked(trees.read_tree(self._repo, entry.id))
+            for name, entry in trees.parse_tree(root).items()
+        }
 
-    def _fanned_out(self, tree: pygit2.Oid | None) -> dict[bytes, Entry]:
+    def _fanned_out(self, tree: pygit2.Oid | None) -> pygit2.Oid | None:
         """Bring a tree that Git or a person wrote with another fan-out into ours."""
         paths: dict[bytes, Entry | None] = {
             b"%s/%s" % (change.commit[:2].encode(), change.commit[2:].encode()): Entry(FILE_MODE, change.new)
             for change in changed(self._repo, None, tree)
             if change.new
         }
-        return dict(trees.entries_of(self._repo, trees.build(self._repo, None, paths)))
+        return trees.build(self._repo, None, paths)
+
+
+class _OtherShape(Exception):
+    """A tree does not look as we write it."""
+
+
+class _Shape:
+    """Trees whose entries all have one mode and hexadecimal names of one length, so that each is found by halving."""
+
+    def __init__(self, mode: bytes, digits: int) -> None:
+        self._head = mode + b" "
+        self._name = slice(len(self._head), len(self._head) + digits)
+        self._width = self._name.stop + 21
+        self._form = re.compile(rb"(?:%s[0-9a-f]{%d}\0.{20})*" % (self._head, digits), re.DOTALL)
+
+    def checked(self, data: bytes) -> bytes:
+        """Return `data` if it has this shape.
+
+        Raises:
+            _OtherShape: it has not.
+        """
+        if not self._form.fullmatch(data):
+            raise _OtherShape
+        return data
+
+    def get(self, data: bytes, name: bytes) -> pygit2.Oid | None:
+        """Return the id that stands by this name."""
+        entry = self._entry(data, self._place(data, name))
+        return pygit2.Oid(raw=entry[-20:]) if entry[self._name] == name else None
+
+    def put(self, data: bytes, name: bytes, oid: pygit2.Oid) -> bytes:
+        """Return `data` with this id by this name."""
+        number = self._place(data, name)
+        start = number * self._width
+        end = start + self._width if self._entry(data, number)[self._name] == name else start
+        return b"%s%s%s\0%s%s" % (data[:start], self._head, name, oid.raw, data[end:])
+
+    def _place(self, data: bytes, name: bytes) -> int:
+        count = range(len(data) // self._width)
+        return bisect.bisect_left(count, name, key=lambda number: self._entry(data, number)[self._name])
+
+    def _entry(self, data: bytes, number: int) -> bytes:
+        return data[number * self._width : (number + 1) * self._width]
+
+
+_ROOT = _Shape(b"40000", 2)
+_FOLDER = _Shape(b"100644", 38)

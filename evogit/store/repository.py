@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal
 
 import pygit2
 from pygit2.enums import RepositoryOpenFlag
@@ -16,8 +16,8 @@ from pygit2.enums import RepositoryOpenFlag
 from evogit.errors import RepositoryError, StorageError
 from evogit.model import CommitId
 
-_ObjectT = TypeVar("_ObjectT", pygit2.Commit, pygit2.Tree, pygit2.Blob)
-_CHECKED_BYTES = 4 * 1024 * 1024
+_KINDS: Mapping[str, int] = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
+_UNREADABLE = (KeyError, ValueError, OSError, pygit2.GitError, zlib.error)
 _REFUSALS = {
     "object format": "uses SHA-256 objects, which evogit cannot read yet; use a SHA-1 repository",
     "objectformat": "uses SHA-256 objects, which evogit cannot read yet; use a SHA-1 repository",
@@ -80,42 +80,58 @@ class Repository:
         Raises:
             StorageError: it is missing, damaged or no commit.
         """
-        return self.read(commit, pygit2.Commit)
+        try:
+            _read_loose(self._file_of(commit))
+            found = self.raw[commit]
+        except _UNREADABLE as error:
+            raise self._unreadable("commit", commit, error) from error
+        if not isinstance(found, pygit2.Commit):
+            raise StorageError(f"{commit[:12]} is not a commit")
+        return found
 
-    def read(self, oid: pygit2.Oid | str, kind: type[_ObjectT]) -> _ObjectT:
-        """Return an object of this kind.
+    def content(self, oid: pygit2.Oid | str, kind: Literal["tree", "blob"]) -> bytes:
+        """Return the bytes of a tree or a blob.
 
         Raises:
             StorageError: it is missing, damaged or of another kind.
         """
-        name = kind.__name__.lower()
         try:
-            _refuse_cut_short(f"{self.common}/objects/{str(oid)[:2]}/{str(oid)[2:]}")
-            found = self.raw[oid]
-        except (KeyError, ValueError, OSError, pygit2.GitError, zlib.error) as error:
-            raise StorageError(
-                f"cannot read {name} {str(oid)[:12]} in {self.common}: {error}; run `git fsck`"
-            ) from error
-        if not isinstance(found, kind):
-            raise StorageError(f"{str(oid)[:12]} is not a {name}")
-        return found
+            loose = _read_loose(self._file_of(oid))
+            # Not `raw[oid].read_raw()`: that reads twice, and the second time past libgit2's cache.
+            found, content = loose or self.raw.read(oid)
+        except _UNREADABLE as error:
+            raise self._unreadable(kind, oid, error) from error
+        if found != _KINDS[kind]:
+            raise StorageError(f"{str(oid)[:12]} is not a {kind}")
+        return content
+
+    def _file_of(self, oid: pygit2.Oid | str) -> str:
+        name = str(oid)
+        return f"{self.common}/objects/{name[:2]}/{name[2:]}"
+
+    def _unreadable(self, kind: str, oid: pygit2.Oid | str, error: Exception) -> StorageError:
+        return StorageError(f"cannot read {kind} {str(oid)[:12]} in {self.common}: {error}; run `git fsck`")
 
 
-def _refuse_cut_short(path: str) -> None:
-    """Check that a loose object's file is whole: libgit2 1.9 reads for ever in one that a power cut has shortened.
+def _read_loose(path: str) -> tuple[int, bytes] | None:
+    """Return the kind and content of the object in a file, or None when there is no such file.
+
+    libgit2 1.9 reads for ever in a file that a power cut has shortened, so it is not given one.
 
     Raises:
-        ValueError, zlib.error: it is not.
+        ValueError, zlib.error: the file is damaged.
     """
     try:
         with open(path, "rb") as file:
-            content = file.read(_CHECKED_BYTES)
+            packed = file.read()
     except FileNotFoundError:
-        return  # it is in a pack, or in another repository this one borrows from
+        return None  # it is in a pack, or in another repository this one borrows from
     inflating = zlib.decompressobj()
-    inflating.decompress(content)
-    if not inflating.eof and len(content) < _CHECKED_BYTES:
+    header, _, content = inflating.decompress(packed).partition(b"\0")
+    kind, _, size = header.partition(b" ")
+    if not inflating.eof or not size.isdigit() or int(size) != len(content):
         raise ValueError("its file is cut short")
+    return _KINDS[kind.decode()], content
 
 
 def open_repository(directory: Path | None = None) -> Repository:

@@ -1,195 +1,224 @@
-"""Measures what a candidate costs beside its operator and its evaluator: `make bench`. Prints tables, asserts nothing.
+"""What evogit itself costs a candidate, beside the operator and the evaluator, and what git takes for the same.
 
-CPU time of the process and of the git it runs, in milliseconds, beside references measured in the same run.
+Run it as `python tests/bench/engine.py [--full] [--json FILE]`, on a quiet machine if possible: figures are CPU time
+(user and system, children included), medians of repeats, and each stands beside references that were measured in turns
+with it. Everything happens in temporary repositories below TMPDIR.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import sys
+import os
+import platform
 import tempfile
-import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean, median, quantiles
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import references
 from rich.console import Console
 from rich.table import Table
 from scene import Scene, Worker, build
+from team import together
+from yardsticks import Follower, Git, floor, log
 
-_console = Console()
-_found: dict[str, list[dict[str, Any]]] = {}
+from evogit.store import packing
+from evogit.store.repository import open_repository
+
+_BLOCK = 100
+_GOALS = "Goals: 5 ms for one agent on 10 files, 8 ms for four with packing, no growth to 20,000, refresh 1 to 5 ms."
+Rows = list[dict[str, Any]]
+
+
+@dataclass
+class Turns:
+    """Costs of one thing and of its references, measured in turns: milliseconds of CPU for each candidate."""
+
+    own: list[float] = field(default_factory=list)
+    packing: list[float] = field(default_factory=list)
+    fast_import: list[float] = field(default_factory=list)
+    naive: list[float] = field(default_factory=list)
+    floor: list[float] = field(default_factory=list)
+
+    def row(self, **first: object) -> dict[str, Any]:
+        """Return the table's row: medians of the turns, packing as a mean, since it happens now and then."""
+        own, packing, naive = median(self.own), fmean(self.packing), median(self.naive)
+        total, yard = own + packing, median(self.fast_import)
+        low, _, high = quantiles(self.own, n=4) if len(self.own) > 1 else (own, own, own)
+        return {
+            **first, "engine ms": total, "agent": own, "quartiles": f"{low:.1f}-{high:.1f}", "packing": packing,
+            "fast-import ms": yard, "ratio": total / yard, "naive ms": naive, "naive / engine": naive / total,
+            "file ms": median(self.floor),
+        }  # fmt: skip
+
+
+class Bench:
+    """All measurements, each a table."""
+
+    def __init__(self, folder: Path, *, full: bool) -> None:
+        self._folder = folder
+        self._full = full
+
+    def sizes(self) -> Rows:
+        """Cost at several sizes of the repository, one agent."""
+        rows = []
+        for files, block, turns in ((10, 100, 8), (1_000, 100, 5), (10_000, 30, 4)):
+            scene = build(self._folder, f"files-{files}", files)
+            worker, follower, git, found = Worker(scene), Follower(scene), Git(scene), Turns()
+            self._turn(worker, follower, git, Turns(), 20)  # the first step exports everything
+            for _ in range(turns * (3 if self._full else 1)):
+                self._turn(worker, follower, git, found, block)
+            worker.close()
+            rows.append(found.row(files=files))
+        return rows
+
+    def growth(self) -> tuple[Rows, Rows, Rows]:
+        """Cost as a run grows; what is stored of it; and how fast it is read."""
+        scene = build(self._folder, "growing", 10)
+        worker, follower, git = Worker(scene), Follower(scene), Git(scene)
+        worker.ask("go 20")
+        rows, stored, done = [], [], 20
+        packing: list[float] = []
+        for stage, turns in ((100, 1), (2_000, 6), (20_000, 6)):
+            first = stage - _BLOCK * turns // 2
+            while done < first:
+                count = min(1_000, first - done)
+                packing += worker.ask(f"go {count}")["git"]
+                done += count
+            git.fast_import(follower.news())
+            found = Turns()
+            for _ in range(turns):
+                self._turn(worker, follower, git, found, _BLOCK)
+            done += _BLOCK * turns
+            packing += [fmean(found.packing)] * _BLOCK * turns
+            found.packing = packing[-2_000:]
+            rows.append(found.row(candidate=stage))
+            if stage > 100:
+                stored.append(_stored(scene, done))
+        worker.close()
+        return rows, stored, self._reading(scene, done)
+
+    def agents(self) -> Rows:
+        """Several agents at once on one repository: cost with packing, speed, records lost."""
+        each = {1: 800, 2: 600, 4: 500, 8: 250, 16: 120}
+        turns = range(3 if self._full else 1)
+        return [
+            together(build(self._folder, f"agents-{count}-{turn}", 10), count, each[count])
+            for turn in turns
+            for count in each
+        ]
+
+    def spawn(self) -> Rows:
+        """What launching an evaluation that does nothing takes."""
+        worker = Worker(build(self._folder, "spawn", 10))
+        found = [worker.ask("spawn 50") for _ in range(5)]
+        worker.close()
+        return [{
+            "agent ms": median(one["own"][0] for one in found),
+            "child ms": median(one["git"][0] for one in found),
+            "wall ms": median(one["wall"] for one in found),
+        }]  # fmt: skip
+
+    def _turn(self, worker: Worker, follower: Follower, git: Git, found: Turns, count: int) -> None:
+        found.floor.append(floor(self._folder))
+        spent = worker.ask(f"go {count}")
+        found.own.append(fmean(spent["own"]))
+        found.packing.append(fmean(spent["git"]))
+        made = follower.news()
+        found.fast_import.append(git.fast_import(made))
+        found.naive.append(git.naively(made[:2]))
+
+    def _reading(self, scene: Scene, done: int) -> Rows:
+        reader, writer = Worker(scene), Worker(scene)
+        writer.ask("go 1")
+        cold, logs, few = [], [], []
+        for _ in range(3):
+            cold.append(reader.ask("cold")["own"][0])
+            logs.append(log(scene))
+        reader.ask("refresh")
+        for _ in range(20):
+            writer.ask("go 8")
+            few.append(reader.ask("refresh")["own"][0])
+        reader.close()
+        writer.close()
+        rows = [
+            _times(f"refresh, 8 new in {done:,}", few),
+            _times(f"cold start of {done:,}, packed", cold),
+            _times("git log --notes of the same", logs),
+        ]
+        if self._full:
+            loose = scene.copy("loose")
+            loose.loosen()
+            reader = Worker(loose)
+            rows.append(_times(f"cold start of {done:,}, loose", [reader.ask("cold")["own"][0] for _ in range(2)]))
+            reader.close()
+            rows.append(_times("git log --notes of the same", [log(loose)]))
+        return rows
+
+
+def _stored(scene: Scene, done: int) -> dict[str, Any]:
+    packs = scene.counts()["packs"]
+    packed = scene.copy(f"packed-{done}")
+    repo = open_repository(packed.path)
+    packing.pack(repo)
+    packing.roll_up(repo)
+    kept = packed.counts()
+    return {
+        "candidates": done,
+        "MB loose, each 1,000": packed.loosen() / 1e3 / done,
+        "MB packed, each 1,000": kept["size-pack"] * 1.024 / done,
+        "packs while running": packs,
+        "packs after a roll-up": kept["packs"],
+    }
+
+
+def _times(what: str, found: Sequence[float]) -> dict[str, Any]:
+    return {"what": what, "ms": median(found), "lowest": min(found), "highest": max(found)}
+
+
+def _show(console: Console, title: str, rows: Rows) -> None:
+    table = Table(title=title, title_justify="left")
+    for name in rows[0]:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()))
+    console.print(table)
 
 
 def main() -> None:
-    """Run the benches asked for, all by default."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=list(_BENCHES), action="append", help="leave out the others; repeatable")
-    parser.add_argument("--candidates", type=int, default=20_000, help="length of the long run")
-    parser.add_argument("--json", type=Path, help="write the numbers there, too")
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--full", action="store_true", help="more repeats, and a cold start of loose objects")
+    parser.add_argument("--only", choices=("sizes", "growth", "agents", "spawn"), help="one part")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file, too")
     options = parser.parse_args()
-    for name in options.only or _BENCHES:
-        with tempfile.TemporaryDirectory(prefix="evogit-bench-") as folder:
-            begun = time.monotonic()
-            _BENCHES[name](Path(folder), options.candidates)
-            _console.print(f"[dim]{name}: {time.monotonic() - begun:.0f} s[/dim]\n")
+    console = Console(width=None if os.isatty(1) else 140)
+    with tempfile.TemporaryDirectory(prefix="evogit-bench-") as folder:
+        bench = Bench(Path(folder), full=options.full)
+        tables: dict[str, Rows] = {}
+        load = [os.getloadavg()[0]]
+        for title, measure in _parts(bench, options.only):
+            for name, rows in zip(title.split(" | "), measure(), strict=True):
+                tables[name] = rows
+                _show(console, name, rows)
+        load.append(os.getloadavg()[0])
+    console.print(f"{_GOALS}\nLoad average {load[0]:.1f} before and {load[1]:.1f} after, on {os.cpu_count()} cores.")
     if options.json:
-        options.json.write_text(json.dumps(_found, indent=2) + "\n")
+        about = {"schema": 1, "python": platform.python_version(), "cores": os.cpu_count(), "load": load}
+        options.json.write_text(json.dumps({**about, "tables": tables}, indent=1) + "\n")
 
 
-def sizes(folder: Path, _: int) -> None:
-    """Measure one agent on repositories of different sizes, beside git's ways of doing the same."""
-    rows = []
-    for files, naive_count in ((10, 30), (1_000, 10), (10_000, 2)):
-        scene = build(folder, f"files-{files}", files)
-        worker = Worker(scene)
-        worker.ask("go 50")
-        fast, naive, engine = [], [], []
-        for _ in range(3):
-            engine.append(_each(worker.ask("go 100")))
-            fast.append(references.fast_import(scene, 300))
-            naive.append(references.naive(scene, naive_count))
-        worker.close()
-        cost, import_cost, naive_cost = (statistics.median(values) for values in (engine, fast, naive))
-        rows.append(
-            {"files": files, "engine ms": cost, "fast-import ms": import_cost, "worktree+commit+notes ms": naive_cost,
-             "engine / fast-import": cost / import_cost, "worktree way / engine": naive_cost / cost}
-        )  # fmt: skip
-    _show("sizes", "One agent: CPU for each candidate, by the repository's number of files", rows)
+def _parts(bench: Bench, only: str | None) -> list[tuple[str, Callable[[], Sequence[Rows]]]]:
+    parts: dict[str, tuple[str, Callable[[], Sequence[Rows]]]] = {
+        "sizes": ("One agent, CPU for each candidate", lambda: [bench.sizes()]),
+        "growth": ("One agent, as the run grows | Storage | Reading", bench.growth),
+        "agents": ("Agents at once on one repository", lambda: [bench.agents()]),
+        "spawn": ("Launching an evaluation that does nothing", lambda: [bench.spawn()]),
+    }
+    return [part for name, part in parts.items() if only in (None, name)]
 
-
-def growth(folder: Path, candidates: int) -> None:
-    """Measure one agent as its run grows, packing included; then reading that run, and its bytes."""
-    scene = build(folder, "growth", 10)
-    reference = statistics.median(references.fast_import(scene, 300) for _ in range(3))
-    worker, reader = Worker(scene), Worker(scene)
-    rows, done = [], 0
-    for at in (100, 2_000, candidates):
-        window = min(at // 2, 1_000)
-        if at - window > done:
-            worker.ask(f"go {at - window - done}")
-        answer = worker.ask(f"go {window}")
-        done = at
-        own, git = statistics.mean(answer["own"]), statistics.mean(answer["git"])
-        counts = scene.counts()
-        rows.append(
-            {
-                "up to candidate": at,
-                "own ms": own,
-                "median ms": statistics.median(answer["own"]),
-                "packing ms": git,
-                "together / fast-import": (own + git) / reference,
-                "loose objects": counts["count"],
-                "packs": counts["packs"],
-            }
-        )
-    _show("growth", f"One agent, 10 files, as the run grows (mean; fast-import: {reference:.2f} ms)", rows)
-    _reading(scene, worker, reader, candidates)
-    for one in (worker, reader):
-        one.close()
-    loose = scene.counts()["size"] + scene.counts()["size-pack"]
-    scene.git("repack", "-adq")
-    packed = scene.counts()["size-pack"]
-    per = candidates / 1000
-    _show(
-        "bytes",
-        "Bytes for 1,000 candidates",
-        [{"as agents left it, KiB": loose / per, "after git repack -ad, KiB": packed / per}],
-    )
-
-
-def _reading(scene: Scene, worker: Worker, reader: Worker, candidates: int) -> None:
-    reader.ask("refresh")
-    refreshes = []
-    for _ in range(9):
-        worker.ask("go 8")
-        refreshes.append(reader.ask("refresh")["own"][0])
-    log = references.git_log(scene)
-    cold = reader.ask("cold")
-    rows = [
-        {
-            "what": "refresh with 8 new",
-            "ms": statistics.median(refreshes),
-            "/ git log": statistics.median(refreshes) / log,
-        },
-        {"what": f"cold start of {cold['candidates']:,}", "ms": cold["own"][0], "/ git log": cold["own"][0] / log},
-        {"what": "git log with notes, all of it", "ms": log, "/ git log": 1.0},
-    ]
-    _show("reading", f"Reading a run of {candidates:,}", rows)
-
-
-def agents(folder: Path, _: int) -> None:
-    """Measure 1 to 8 agents at once on one repository, packing included, and count what was lost."""
-    rows = []
-    for count in (1, 2, 4, 8):
-        scene = build(folder, f"agents-{count}", 10)
-        reference = references.fast_import(scene, 300)
-        workers = [Worker(scene) for _ in range(count)]
-        each = 1_600 // count
-        for worker in workers:
-            worker.ask("go 1")
-        begun = time.monotonic()
-        for worker in workers:
-            worker.order(f"go {each}")
-        answers = [worker.answer() for worker in workers]
-        wall = time.monotonic() - begun
-        for worker in workers:
-            worker.close()
-        cost = sum(sum(answer["own"]) + sum(answer["git"]) for answer in answers) / (each * count)
-        reader = Worker(scene)
-        stored = reader.ask("cold")["scores"]
-        reader.close()
-        counts = scene.counts()
-        made = sum(len(answer["own"]) for answer in answers) + count
-        rows.append(
-            {"agents": count, "candidates a second": each * count / wall, "ms each": cost,
-             "/ fast-import": cost / reference, "packs": counts["packs"], "loose objects": counts["count"],
-             "records lost": max(0, made - stored)}
-        )  # fmt: skip
-    _show("agents", "Agents on one repository of 10 files, packing included", rows)
-
-
-def launching(folder: Path, _: int) -> None:
-    """Measure launching the smallest process there is, which is the evaluator's cost and not the engine's."""
-    worker = Worker(build(folder, "launching", 10))
-    found = [worker.ask("spawn 100") for _ in range(3)]
-    worker.close()
-    row = {"own ms": _median(found, "own"), "the process ms": _median(found, "git")}
-    _show(
-        "launching",
-        "Launching `true` as an evaluation",
-        [{**row, "wall ms": statistics.median(f["wall"] for f in found)}],
-    )
-
-
-def _median(found: Sequence[dict[str, Any]], key: str) -> float:
-    return float(statistics.median(answer[key][0] for answer in found))
-
-
-def _each(answer: dict[str, Any]) -> float:
-    return float(statistics.median(answer["own"]) + statistics.mean(answer["git"]))
-
-
-def _show(name: str, title: str, rows: list[dict[str, Any]]) -> None:
-    _found[name] = rows
-    table = Table(title=title, title_justify="left")
-    for heading in rows[0]:
-        table.add_column(heading, justify="left" if heading == "what" else "right")
-    for row in rows:
-        table.add_row(
-            *(f"{v:,.2f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else v for v in row.values())
-        )
-    _console.print(table)
-
-
-_BENCHES: dict[str, Callable[[Path, int], None]] = {
-    "sizes": sizes, "growth": growth, "agents": agents, "launching": launching,
-}  # fmt: skip
 
 if __name__ == "__main__":
     main()

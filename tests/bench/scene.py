@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -74,6 +75,23 @@ class Scene:
         if done.returncode:
             raise SystemExit(f"git {arguments} failed: {done.stderr.decode()}")
         return done.stdout
+
+    def copy(self, name: str) -> Scene:
+        """Return a copy of the repository beside this one."""
+        path = self.path.with_name(name)
+        shutil.copytree(self.path, path, symlinks=True)
+        return Scene(path, self.environment)
+
+    def loosen(self) -> int:
+        """Take every pack apart, and return how many bytes of disk the loose objects fill."""
+        for pack in (self.objects / "pack").glob("pack-*.idx"):
+            aside = self.path / pack.name
+            pack.rename(aside)
+            content = pack.with_suffix(".pack").read_bytes()
+            pack.with_suffix(".pack").unlink()
+            self.git("unpack-objects", "-q", stdin=content)
+            aside.unlink()
+        return sum(path.stat().st_blocks * 512 for path in self.objects.glob("??/*"))
 
     def counts(self) -> dict[str, int]:
         """Return what `git count-objects -v` says: loose objects, packs, and their sizes in KiB."""

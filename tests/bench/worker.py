@@ -86,7 +86,8 @@ class Pace:
     def order(self, count: int) -> dict[str, Any]:
         """Make `count` candidates and return milliseconds per step: this process's, and of the git it ran."""
         assert self.agent is not None
-        self.until = self.agent.evaluated + count
+        before = self.agent.evaluated
+        self.until = before + count
         self.marks.clear()
         begun = time.monotonic()
         self.agent.run()
@@ -96,6 +97,7 @@ class Pace:
             "own": [round((after[0] - before[0]) * 1000, 4) for before, after in pairs],
             "git": [round((after[1] - before[1]) * 1000, 4) for before, after in pairs],
             "wall": wall * 1000,
+            "evaluated": self.agent.evaluated - before,
         }
 
 
