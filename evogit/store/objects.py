@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import pygit2
 
+from evogit.errors import StorageError
 from evogit.model import TreeId
 from evogit.store.refs import retried
 from evogit.store.repository import Repository
@@ -127,15 +128,20 @@ class Durability:
     """Orders objects before refs on disk with one `syncfs`, which is cheaper than an fsync for each object."""
 
     def __init__(self, repo: Repository) -> None:
+        self._where = repo.common
         self._descriptor = os.open(repo.objects, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
     def flush(self) -> None:
-        """Return once everything written to the repository's file system is on disk."""
+        """Return once everything written to the repository's file system is on disk.
+
+        Raises:
+            StorageError: the disk refused.
+        """
         if self._libc is None:
             os.sync()
-        else:
-            self._libc.syncfs(self._descriptor)
+        elif self._libc.syncfs(self._descriptor):
+            raise StorageError(f"cannot write {self._where} to disk: {os.strerror(ctypes.get_errno())}")
 
     def close(self) -> None:
         """Let go of the file system."""
