@@ -144,7 +144,13 @@ class Agent:
             return base
         if self.snapshot.best_value is None:
             raise EvaluatorBroken(self.snapshot.why_unscored(base))
-        return self._left.pop() if self._left else None
+        while self._left:
+            left = self._left.pop()
+            try:
+                return CommitId(str(self._repo.commit(left).id))
+            except StorageError as error:
+                self.snapshot.discard(left, str(error))
+        return None
 
     def _is_claimed(self, commit: CommitId) -> bool:
         """Claim to score `commit`; return whether another living claim came first.

@@ -357,7 +357,6 @@ _HOSTILE: dict[str, Callable[[pygit2.Repository], str]] = {
     "another run's record": _noted(_record(run="s")),
     "NaN": _noted(_record().replace(b"1000000000.0", b"NaN")),
     "an infinite value": _noted(_record().replace(b"1000000000.0", b"1e999")),
-    "a key twice": _noted(_record().replace(b'"v":1', b'"v":1,"value":2.0')),
     "a value of a failure": _noted(_record(status="failed")),
     "a word for a value": _noted(_record(value="9")),
     "a negative number": _noted(_record(seq=-1)),

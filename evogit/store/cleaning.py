@@ -51,8 +51,12 @@ def remove(repo: Repository, removal: Removal) -> None:
     Raises:
         StorageError: Git would not delete a ref.
     """
+    whole = [name for name in removal.refs if not refs.is_broken(repo, name)]
+    for name in removal.refs:
+        if name not in whole:
+            refs.move_aside(repo, name, repo.private / "broken-refs")
     # One transaction of git's own, which also removes the folders and reflogs that are empty then.
-    git.run(repo, ["update-ref", "--stdin"], stdin="".join(f"delete {name}\n" for name in removal.refs).encode())
+    git.run(repo, ["update-ref", "--stdin"], stdin="".join(f"delete {name}\n" for name in whole).encode())
     if removal.refs:
         packing.forget(repo)
     for folder in removal.folders:

@@ -62,6 +62,7 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise StorageError(f"git {arguments[0]} took longer than {timeout:g} s in {repo.common}") from error
     if done.returncode:
-        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise StorageError(f"git {arguments[0]} failed in {repo.common}: {'; '.join(reason[-3:])}")
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        reason = [line for line in said if line.startswith(("fatal:", "error:"))] or said[-3:]
+        raise StorageError(f"git {arguments[0]} failed in {repo.common}: {'; '.join(reason[:3])}")
     return done.stdout

@@ -22,6 +22,7 @@ SUBMODULE_MODE = 0o160000
 KEEP_MODE = 0
 MAX_ENTRIES = 200_000
 MAX_DEPTH = 64
+_MAX_BARREN = 1000
 _ENTRY = re.compile(rb"([0-7]{1,7}) ([^\0]+)\0(.{20})", re.DOTALL)
 _ENTRIES = re.compile(rb"(?:[0-7]{1,7} [^\0]+\0.{20})*", re.DOTALL)
 _AROUND_NAME = 22  # a blank, a NUL and the id
@@ -102,24 +103,36 @@ def changes(repo: Repository, old: pygit2.Oid | None, new: pygit2.Oid | None) ->
     Raises:
         StorageError: a tree cannot be read, is too deep, or has more than `MAX_ENTRIES` changes.
     """
-    for count, change in enumerate(_walk(repo, b"", old, new, 0)):
+    visits = _Visits()
+    for count, change in enumerate(_walk(repo, b"", old, new, visits)):
+        visits.barren = 0
         if count >= MAX_ENTRIES:
             raise StorageError(f"tree {new} has more than {MAX_ENTRIES} files; evogit does not read larger ones")
         yield change
 
 
+@dataclass(slots=True)
+class _Visits:
+    """Trees read since the last change: two that differ hold one, unless they were made to waste time."""
+
+    barren: int = 0
+
+
 def _walk(
-    repo: Repository, prefix: bytes, old: pygit2.Oid | None, new: pygit2.Oid | None, depth: int
+    repo: Repository, prefix: bytes, old: pygit2.Oid | None, new: pygit2.Oid | None, visits: _Visits
 ) -> Iterator[Change]:
     if old == new:
         return
-    if depth > MAX_DEPTH:
+    visits.barren += 1
+    if visits.barren > _MAX_BARREN:
+        raise StorageError(f"tree {new} is made of folders with nothing in them; evogit does not read such")
+    if prefix.count(b"/") > MAX_DEPTH:
         raise StorageError(f"tree {new} is more than {MAX_DEPTH} folders deep; evogit does not read deeper ones")
     gone, come = _differing(read_tree(repo, old) if old else b"", read_tree(repo, new) if new else b"")
     for name in sorted(gone.keys() | come.keys()):
         left, right = gone.get(name), come.get(name)
         if left != right:
-            yield from _differ(repo, prefix + name, left, right, depth)
+            yield from _differ(repo, prefix + name, left, right, visits)
 
 
 def _differing(old: bytes, new: bytes) -> tuple[dict[bytes, Entry], dict[bytes, Entry]]:
@@ -171,11 +184,13 @@ def _by_name(raw: Iterable[_RawEntry]) -> dict[bytes, Entry]:
     return {name: Entry(int(mode, 8), pygit2.Oid(raw=oid)) for mode, name, oid in raw}
 
 
-def _differ(repo: Repository, path: bytes, left: Entry | None, right: Entry | None, depth: int) -> Iterator[Change]:
+def _differ(
+    repo: Repository, path: bytes, left: Entry | None, right: Entry | None, visits: _Visits
+) -> Iterator[Change]:
     left_tree = left.id if left and left.mode == TREE_MODE else None
     right_tree = right.id if right and right.mode == TREE_MODE else None
     if left_tree or right_tree:
-        yield from _walk(repo, path + b"/", left_tree, right_tree, depth + 1)
+        yield from _walk(repo, path + b"/", left_tree, right_tree, visits)
     old = None if left_tree else left
     new = None if right_tree else right
     if old or new:
