@@ -165,7 +165,8 @@ class Agent:
             if any(is_current(claim, now) for claim in claims):
                 return True
             timeout = self._task.definition.config.evaluator.timeout_s
-            self.ledger.write(commit, [self.ledger.lease(timeout + 5)], f"evogit: claim {commit[:12]}\n")
+            self._write(commit, [self.ledger.lease(timeout + 5)], f"evogit: claim {commit[:12]}\n")
+            me = self.ledger.writer.agent
             self.snapshot.refresh()
         living = [claim for claim in self._claims(commit) if is_current(claim, now)]
         return min(living, key=lambda claim: (claim.at, claim.agent)).agent != me if living else False
@@ -216,12 +217,12 @@ class Agent:
         return edit, tree
 
     def _try(self, plan: Plan, edit: Edit, parent_tree: TreeId) -> None:
-        """Commit, evaluate and record; the commit and its records become visible together."""
-        tree, commit = self._commit(plan, edit, parent_tree)
-        measured = self._measure(tree)
-        if not self._repo.has(commit):
-            # No ref led to it during its evaluation: `git repack -a -d` drops such objects once they are packed.
-            tree, commit = self._commit(plan, edit, parent_tree)
+        """Evaluate, commit and record; the commit and its records become visible together."""
+        measured = self._measure(trees.with_files(self._repo, parent_tree, edit.files))
+        # Written again, as loose objects: nothing led to the tree while it was measured, and a `git repack -a -d` that
+        # began meanwhile, and may still be running, drops such objects when they are packed.
+        tree = trees.with_files(self._repo, parent_tree, edit.files)
+        commit = self.ledger.candidate(tree, plan, edit.subject)
         proposal = self.ledger.proposal(plan, edit.params)
         self._own.add(commit)
         self._record(commit, tree, measured, [proposal])
@@ -234,10 +235,6 @@ class Agent:
             # What is stored is stored; a damaged object of anybody's may keep git from packing for ever.
             self.snapshot.problems["packing"] = str(error)
 
-    def _commit(self, plan: Plan, edit: Edit, parent_tree: TreeId) -> tuple[TreeId, CommitId]:
-        tree = trees.with_files(self._repo, parent_tree, edit.files)
-        return tree, self.ledger.candidate(tree, plan, edit.subject)
-
     def _measure(self, tree: TreeId) -> Measurement:
         measured = self._parts.meter.measure(tree)
         self._broken = self._broken + 1 if measured.status is Status.ERROR else 0
@@ -247,17 +244,20 @@ class Agent:
         score = self.ledger.score(tree, measured, KIND)
         said = f"{measured.value:.6g}" if measured.value is not None else measured.status.value
         message = f"evogit: score {commit[:12]} {said}\n"
-        try:
-            self.ledger.write(commit, [*before, score], message)
-        except RefMoved:
-            self._go_on_under_a_new_name()
-            self.ledger.write(commit, [*before, score], message)
+        self._write(commit, [*before, score], message)
         self.evaluated += 1
         if measured.status is Status.ERROR and commit in self._own:
             self._left.append(commit)
         if self._broken >= _BROKEN_IN_A_ROW:
             raise EvaluatorBroken(f"the evaluator broke {self._broken} times in a row: {measured.feedback}")
         self._move_branch(commit, measured)
+
+    def _write(self, commit: CommitId, records: list[AnyRecord], message: str) -> None:
+        try:
+            self.ledger.write(commit, records, message)
+        except RefMoved:
+            self._go_on_under_a_new_name()
+            self.ledger.write(commit, records, message)
 
     def _go_on_under_a_new_name(self) -> None:
         """Another process writes our journal: leave it to them, and keep all we have under a name of our own."""

@@ -106,4 +106,5 @@ class Crew:
 
     def _another_name(self) -> AgentName:
         self._names.append(private.free_name(self._repo, self._task.run, self._use))
+        self.mended += private.repair(self._repo, self._task.run, self._names[-1])
         return self.name

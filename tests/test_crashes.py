@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from conftest import Checkout
 from evidence import Gate
 
 from evogit.model import Direction, RunName
-from evogit.store import freeze, repository, task
+from evogit.store import freeze, packing, repository, task
 from evogit.store.snapshot import Snapshot
 
 _CHANGING = (
@@ -461,3 +462,34 @@ def _pending(process: psutil.Process) -> set[int]:
     status = Path(f"/proc/{process.pid}/status").read_text()
     masks = [int(mask, 16) for mask in re.findall(r"^(?:SigPnd|ShdPnd):\s*(\w+)", status, re.MULTILINE)]
     return {number for number in range(1, 64) for mask in masks if mask & (1 << (number - 1))}
+
+
+_PACK = """
+import sys
+from pathlib import Path
+from evogit.store import packing
+from evogit.store.repository import open_repository
+repo = open_repository(Path(sys.argv[1]))
+packing.pack(repo)
+packing.roll_up(repo)
+"""
+
+
+@_needs_strace
+@pytest.mark.parametrize("moment", ["rename:1", "unlink:1", "unlink:20", "fsync:1"])
+def test_a_kill_while_packing_loses_nothing(toy: Checkout, moment: str) -> None:
+    victim = _old_run(toy)
+    call, _, number = moment.partition(":")
+    tampering = f"--inject={call}:signal=SIGKILL:when={number}"
+    done = subprocess.run(
+        ["strace", "-f", f"--trace={call}", tampering, f"--output={os.devnull}", sys.executable, "-c", _PACK, toy.path],
+        cwd=toy.path,
+        env=toy.environment,
+        capture_output=True,
+        timeout=120,
+    )
+    assert done.returncode != 0
+    victim.check()
+    victim.go_on(*_AGENT)
+    packing.pack(repository.open_repository(toy.path))
+    victim.check()

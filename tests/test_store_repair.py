@@ -177,17 +177,26 @@ def test_a_damaged_object_from_before_is_not_ours_to_move(used: Checkout) -> Non
     assert old.read_bytes() == b""
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 41, b"0123\n"], ids=["empty", "zeros", "short"])
-@pytest.mark.parametrize("before", ["loose", "packed before", "without reflogs", "another run of that name"])
+@pytest.mark.parametrize(
+    ("content", "before"),
+    [
+        pytest.param(b"", "nothing", id="an empty file"),
+        pytest.param(b"\0" * 41, "nothing", id="a file of zeros"),
+        pytest.param(b"0123\n", "nothing", id="a short file"),
+        pytest.param(b"", "packed", id="an older value is packed"),
+        pytest.param(b"", "no reflogs", id="there is no reflog"),
+        pytest.param(b"", "another run", id="the agent was in another run, too"),
+    ],
+)
 def test_ones_own_journal_is_found_again(used: Checkout, content: bytes, before: str) -> None:
     agent = _agent(used)
     git = used.path / ".git"
-    if before == "packed before":
+    if before == "packed":
         used.git("pack-refs", "--all")
         _go_on(used)
-    elif before == "without reflogs":
+    elif before == "no reflogs":
         used.git("reflog", "expire", "--expire=all", "--all")
-    elif before == "another run of that name":
+    elif before == "another run":
         used.evogit("run", "-n", "1", "--evals", "9", "--run", "other", "--new")
     stored = evidence.lines(used, "r")
     tip = evidence.journals(used, "r")[agent]

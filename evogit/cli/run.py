@@ -20,7 +20,7 @@ from evogit.cli.live import Board, Lines
 from evogit.cli.output import console, gain, number, plain, print_json
 from evogit.cli.signals import StopSignals
 from evogit.config import AgentUse, Config, Stop
-from evogit.errors import EvaluatorBroken, EvogitError, UsageError
+from evogit.errors import EvaluatorBroken, EvogitError, StorageError, UsageError
 from evogit.model import RunName, parse_run_name
 from evogit.store import freeze, private, refs, repository, task
 from evogit.store.repository import Repository
@@ -222,7 +222,8 @@ def _reason(member: Member, chosen: Task) -> EvogitError:
     if code < 0:
         return EvogitError(f"agent {member.use} was killed by signal {-code}; `evogit run --run {chosen.run}` goes on")
     words = member.complaint() or f"agent {member.use} ended with exit code {code}; see {member.log}"
-    return UsageError(words) if code == UsageError.exit_code else EvogitError(words)
+    kinds = {kind.exit_code: kind for kind in (EvogitError, StorageError, UsageError)}
+    return kinds.get(code, EvogitError)(words)
 
 
 def _report(reading: Reading, session: str, wish: _Wish) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from evogit.errors import StorageError
@@ -132,7 +133,6 @@ def _packs(repo: Repository) -> list[Path]:
 
 def _loose(repo: Repository) -> Iterator[bytes]:
     for folder in os.listdir(repo.objects):
-        if len(folder) == 2:
-            for name in os.listdir(repo.objects / folder):
-                if len(name) == 38:
-                    yield f"{folder}{name}\n".encode()
+        with suppress(FileNotFoundError):  # git removes folders that are empty
+            names = os.listdir(repo.objects / folder) if len(folder) == 2 else []
+            yield from (f"{folder}{name}\n".encode() for name in names if len(name) == 38)

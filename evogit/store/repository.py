@@ -70,10 +70,6 @@ class Repository:
         except (pygit2.GitError, KeyError) as error:
             raise RepositoryError(f"cannot read HEAD of {self.common}: {error}; run `git fsck`") from error
 
-    def has(self, commit: CommitId) -> bool:
-        """Return whether there is such an object."""
-        return commit in self.raw
-
     def commit(self, commit: CommitId) -> pygit2.Commit:
         """Return a commit object.
 

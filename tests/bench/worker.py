@@ -107,7 +107,6 @@ def main() -> None:
     parser.add_argument("repository", type=Path)
     parser.add_argument("--evals", type=int)
     parser.add_argument("--plateau", action="store_true")
-    parser.add_argument("--profile", type=Path)
     options = parser.parse_args()
     orders: dict[str, Callable[[int], dict[str, Any]]] = {"spawn": _spawn}
     reader = _reader(options.repository)
