@@ -52,6 +52,9 @@ class Export:
             else:
                 self._restore()
             self._apply(wanted)
+        except (FileExistsError, NotADirectoryError) as error:
+            self._tree = None
+            raise StorageError(f"tree {tree[:12]} does not fit into a directory: {error}") from error
         except BaseException:
             self._tree = None  # half a tree: the next switch begins anew
             raise
@@ -80,6 +83,8 @@ class Export:
         for change in changed:
             if change.old:
                 self._delete(change.path)
+            if change.old and not change.new:
+                self._prune(os.path.dirname(change.path))
         for change in changed:
             if change.new:
                 self._write(change.path, change.new)
@@ -99,8 +104,9 @@ class Export:
         else:
             mode = 0o755 if entry.mode == EXECUTABLE_MODE else 0o644
             descriptor = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-            with open(descriptor, "wb") as file:
-                file.write(content)
+            with open(descriptor, "wb", buffering=0) as file:
+                while content:
+                    content = content[file.write(content) :]
         self._files[path] = entry
         self._signs[path] = _sign(os.lstat(full))
 
@@ -117,7 +123,6 @@ class Export:
             os.unlink(self._top + b"/" + path)
         elif path in self._folders:  # a submodule
             self._drop_folder(path)
-        self._prune(os.path.dirname(path))
 
     def _prune(self, folder: bytes) -> None:
         while folder and not os.listdir(self._top + b"/" + folder):
@@ -146,23 +151,21 @@ class Export:
 
     def _scan(self, folder: bytes, seen: set[bytes]) -> bool:
         """Walk the directory; delete what is not ours; note files that are as we wrote them. False: start over."""
-        full = self._top + b"/" + folder if folder else self._top
+        full, prefix = (self._top + b"/" + folder, folder + b"/") if folder else (self._top, b"")
         try:
             with os.scandir(full) as entries:
                 found = list(entries)
         except OSError:
             return False
         for entry in found:
-            path = folder + b"/" + entry.name if folder else entry.name
-            if entry.is_dir(follow_symlinks=False):
-                if path not in self._folders:
-                    _remove(entry.path)
-                elif not self._scan(path, seen):
-                    return False
-            elif path in self._signs and self._signs[path] == _sign(entry.stat(follow_symlinks=False)):
+            path = prefix + entry.name
+            known = self._signs.get(path)
+            if known is not None and known == _sign(entry.stat(follow_symlinks=False)):
                 seen.add(path)
-            else:
+            elif path not in self._folders or not entry.is_dir(follow_symlinks=False):
                 _remove(entry.path)
+            elif not self._scan(path, seen):
+                return False
         return True
 
     def _forget_folders_gone(self, folder: bytes) -> None:
