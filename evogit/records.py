@@ -52,14 +52,33 @@ class Score(Record, frozen=True, kw_only=True, omit_defaults=True, tag="score", 
             raise ValueError(f"status {self.status} with value {self.value}")
 
 
+class Merge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What a merge began with: the common ancestor of its parents, and the scores that were known then.
+
+    `values` are those of the parents, in their order. The score of the merge itself is a record of its own.
+    """
+
+    base: _Hex40
+    base_value: float
+    values: Annotated[list[float], msgspec.Meta(min_length=2, max_length=16)]
+
+
 class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="proposal", gc=False):
-    """How a candidate was made: the operator, its definition, the seed of the plan, and the operator's own numbers."""
+    """How a candidate was made: the operator, its definition, the seed of the plan, and the operator's own numbers.
+
+    `seen` says what the plan was made from: for each journal, the first sequence number that was not known yet. A
+    useless proposal stands on its first planned parent, has all of them in `parents`, and says `why`.
+    """
 
     operator: Operator
     use: _Short
     seed: int
     outcome: Literal["candidate", "useless"]
     params: dict[str, float] = {}
+    parents: Annotated[list[_Hex40], msgspec.Meta(max_length=16)] = []
+    merge: Merge | None = None
+    seen: dict[str, int] = {}
+    why: _Short = ""
 
 
 class Lease(Record, frozen=True, kw_only=True, omit_defaults=True, tag="lease", gc=False):
@@ -68,7 +87,14 @@ class Lease(Record, frozen=True, kw_only=True, omit_defaults=True, tag="lease", 
     until: _Short
 
 
-AnyRecord = Score | Proposal | Lease
+class Verdict(Record, frozen=True, kw_only=True, omit_defaults=True, tag="verdict", gc=False):
+    """What a person says of a candidate: take it up, leave it and all that comes of it alone, or words only."""
+
+    verdict: Literal["promote", "prune", "comment"]
+    text: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+
+
+AnyRecord = Score | Proposal | Lease | Verdict
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _decode: Callable[[bytes], AnyRecord] = msgspec.json.Decoder(AnyRecord).decode
@@ -133,4 +159,4 @@ def _is_foreign(line: bytes) -> bool:
     return header.v > VERSION or (header.v == VERSION and header.kind not in _KINDS)
 
 
-_KINDS: Mapping[str, type[Record]] = {"score": Score, "proposal": Proposal, "lease": Lease}
+_KINDS: Mapping[str, type[Record]] = {"score": Score, "proposal": Proposal, "lease": Lease, "verdict": Verdict}

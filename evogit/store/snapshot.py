@@ -14,7 +14,7 @@ import pygit2
 
 from evogit.errors import StorageError
 from evogit.model import AgentName, CommitId, Direction, RunName, Status, TreeId
-from evogit.records import MAX_NOTE_BYTES, AnyRecord, Lease, Proposal, Score, decode_note
+from evogit.records import MAX_NOTE_BYTES, AnyRecord, Lease, Proposal, Score, Verdict, decode_note
 from evogit.store import notes, refs, trees
 from evogit.store.journal import check_growth
 from evogit.store.repository import Repository
@@ -24,12 +24,17 @@ _LONGEST_WAIT = 1024
 
 @dataclass(slots=True)
 class Candidate:
-    """All that the records say of one commit: its measurements, how it was made, and claims to score it."""
+    """All that the records say of one commit: its measurements, how it was made, claims, and what people say of it.
+
+    `useless` are the proposals that began here and came to nothing.
+    """
 
     id: CommitId
     scores: list[Score] = field(default_factory=list)
     proposal: Proposal | None = None
+    useless: list[Proposal] = field(default_factory=list)
     leases: list[Lease] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
 
     def value(self, evaluator: str) -> float | None:
         """Return its score by this evaluator: the median of its valid measurements, or None when it has none."""
@@ -40,6 +45,22 @@ class Candidate:
             return None
         middle = len(values) // 2
         return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether the last word of any person on it, comments aside, is to prune it."""
+        return "prune" in self._last_words()
+
+    @property
+    def is_promoted(self) -> bool:
+        """Whether a person's last word promotes it, and nobody's prunes it."""
+        said = self._last_words()
+        return "promote" in said and "prune" not in said
+
+    def _last_words(self) -> set[str]:
+        # By each writer's own count: clocks of several machines do not order anything.
+        decided = sorted((v.agent, v.seq, v.verdict) for v in self.verdicts if v.verdict != "comment")
+        return set({agent: verdict for agent, _, verdict in decided}.values())
 
     def is_scored(self, evaluator: str) -> bool:
         """Return whether this evaluator has judged it; a broken evaluator has not."""
@@ -255,8 +276,13 @@ class Snapshot:
             if record.status is not Status.ERROR:
                 self._measured.setdefault((TreeId(record.tree), record.evaluator), event.commit)
             self._rank(candidate)
+        elif isinstance(record, Proposal) and record.outcome == "useless":
+            candidate.useless.append(record)
         elif isinstance(record, Proposal):
-            candidate.proposal = candidate.proposal or record
+            # One agent writes one; were there two, every reader must still take the same.
+            candidate.proposal = min(candidate.proposal or record, record, key=lambda made: (made.agent, made.seq))
+        elif isinstance(record, Verdict):
+            candidate.verdicts.append(record)
         else:
             candidate.leases.append(record)
 
