@@ -15,8 +15,9 @@ from evogit.config import Stop
 from evogit.errors import UsageError
 from evogit.model import AgentName, CommitId, parse_run_name
 from evogit.store import commits, refs, repository, task
+from evogit.store.candidate import Candidate
 from evogit.store.repository import Repository
-from evogit.store.snapshot import Candidate, Snapshot
+from evogit.store.snapshot import Snapshot
 from evogit.store.task import Task
 
 _F = TypeVar("_F", bound=Callable[..., object])

@@ -13,7 +13,7 @@ from evogit.cli.context import Reading
 from evogit.cli.output import gain, local_time, number, plain, safe
 from evogit.model import AgentName, CommitId
 from evogit.records import Score
-from evogit.store.snapshot import Event
+from evogit.store.candidate import Event
 
 _RECENT = 8
 

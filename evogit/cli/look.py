@@ -17,7 +17,7 @@ from evogit.errors import EvogitError
 from evogit.model import AgentName, CommitId
 from evogit.records import Score
 from evogit.store import private, task
-from evogit.store.snapshot import Event
+from evogit.store.candidate import Event
 
 
 @click.command("status")

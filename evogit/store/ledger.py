@@ -14,10 +14,11 @@ from evogit.errors import StorageError
 from evogit.model import AgentName, CommitId, Measurement, Plan, RunName, TreeId
 from evogit.records import AnyRecord, Lease, Proposal, Score
 from evogit.store import commits
+from evogit.store.candidate import Candidate, Event
 from evogit.store.journal import Journal
 from evogit.store.objects import Durability
 from evogit.store.repository import Repository, signature
-from evogit.store.snapshot import Candidate, Event, Snapshot
+from evogit.store.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

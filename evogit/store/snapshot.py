@@ -5,66 +5,21 @@ A journal that is broken or hostile is passed over and named in `problems`; it n
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-import msgspec
 import pygit2
 
 from evogit.errors import StorageError
 from evogit.model import AgentName, CommitId, Direction, RunName, Status, TreeId
-from evogit.records import MAX_NOTE_BYTES, AnyRecord, Lease, Proposal, Score, Verdict, decode_note
+from evogit.records import MAX_NOTE_BYTES, AnyRecord, Proposal, Score, Verdict, decode_note
 from evogit.store import notes, refs, trees
+from evogit.store.candidate import Candidate, Event, is_same_measurement
 from evogit.store.journal import check_growth
+from evogit.store.ranking import Ranking
 from evogit.store.repository import Repository
 
 _LONGEST_WAIT = 1024
-
-
-@dataclass(slots=True)
-class Candidate:
-    """All that the records say of one commit: its measurements, how it was made, claims, and what people say of it.
-
-    `useless` are the proposals that began here and came to nothing.
-    """
-
-    id: CommitId
-    scores: list[Score] = field(default_factory=list)
-    proposal: Proposal | None = None
-    useless: list[Proposal] = field(default_factory=list)
-    leases: list[Lease] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
-
-    def value(self, evaluator: str) -> float | None:
-        """Return its score by this evaluator: the median of its valid measurements, or None when it has none."""
-        values = sorted(
-            score.value for score in self.scores if score.evaluator == evaluator and score.value is not None
-        )
-        if not values:
-            return None
-        middle = len(values) // 2
-        return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
-
-    @property
-    def is_pruned(self) -> bool:
-        """Whether the last word of any person on it, comments aside, is to prune it."""
-        return "prune" in self._last_words()
-
-    @property
-    def is_promoted(self) -> bool:
-        """Whether a person's last word promotes it, and nobody's prunes it."""
-        said = self._last_words()
-        return "promote" in said and "prune" not in said
-
-    def _last_words(self) -> set[str]:
-        # By each writer's own count: clocks of several machines do not order anything.
-        decided = sorted((v.agent, v.seq, v.verdict) for v in self.verdicts if v.verdict != "comment")
-        return set({agent: verdict for agent, _, verdict in decided}.values())
-
-    def is_scored(self, evaluator: str) -> bool:
-        """Return whether this evaluator has judged it; a broken evaluator has not."""
-        return any(score.evaluator == evaluator and score.status is not Status.ERROR for score in self.scores)
 
 
 @dataclass(slots=True)
@@ -83,36 +38,39 @@ class _PutOff:
     left: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One record, and the commit it is about."""
-
-    commit: CommitId
-    record: AnyRecord
-
-
 class Snapshot:
     """The candidates of one run as this process knows them, ranked for one evaluator."""
 
-    def __init__(self, repo: Repository, run: RunName, evaluator: str, direction: Direction) -> None:
+    def __init__(
+        self,
+        repo: Repository,
+        run: RunName,
+        evaluator: str,
+        direction: Direction,
+        *,
+        until: Mapping[str, int] | None = None,
+    ) -> None:
         """Begin with nothing known; `refresh` reads.
 
-        `evaluator` is the digest whose scores count; other scores are kept but never compared with them.
+        `evaluator` is the digest whose scores count; other scores are kept but never compared with them. With `until`,
+        only records below the sequence number it has for their writer are taken in: what somebody knew at some time.
         """
         self.run = run
         self.evaluator = evaluator
         self.candidates: dict[CommitId, Candidate] = {}
         self.problems: dict[str, str] = {}
         self.evaluations = 0
+        self.direction = direction
         self._repo = repo
-        self._sign = 1.0 if direction is Direction.MAXIMIZE else -1.0
+        self._until = until
         self._seen: dict[AgentName, _Seen] = {}
         self._put_off: dict[AgentName, _PutOff] = {}
         self._measured: dict[tuple[TreeId, str], CommitId] = {}
         self._by_session: dict[str, int] = {}
-        self._leaders: list[CommitId] = []
-        self._best: float | None = None
+        self._ranking = Ranking(direction)
         self._stale = False
+        self.touched: list[CommitId] = []
+        """The candidate of each record, as they became known: whoever remembers a place here finds what is new."""
 
     @property
     def agents(self) -> list[AgentName]:
@@ -134,13 +92,15 @@ class Snapshot:
     @property
     def best_value(self) -> float | None:
         """The best score, or None when nothing is scored."""
-        self._settle()
-        return None if self._best is None else self._best * self._sign
+        return self._ranked().best
 
     def leaders(self) -> list[CommitId]:
         """Return every candidate that has the best score, by id."""
-        self._settle()
-        return self._leaders
+        return self._ranked().leaders
+
+    def seen(self) -> dict[str, int]:
+        """Return for each journal the first sequence number that is not known yet: what `until` takes."""
+        return {agent: seen.next_seq for agent, seen in sorted(self._seen.items())}
 
     def best(self) -> Candidate | None:
         """Return the best candidate, the first measured among equals, or None when nothing is scored."""
@@ -149,7 +109,7 @@ class Snapshot:
 
     def is_better(self, value: float, than: float) -> bool:
         """Return whether `value` is strictly better."""
-        return value * self._sign > than * self._sign
+        return value > than if self.direction is Direction.MAXIMIZE else value < than
 
     def why_unscored(self, base: CommitId) -> str:
         """Return what to tell a person when nothing can be compared, since the base has no score."""
@@ -166,6 +126,7 @@ class Snapshot:
         """Forget a candidate whose objects cannot be read, and say why."""
         self.candidates.pop(commit, None)
         self.problems[commit] = reason
+        self.touched.append(commit)
         self._stale = True
 
     def refresh(self, *, discover: bool = True) -> list[Event]:
@@ -263,12 +224,15 @@ class Snapshot:
 
     def _learn(self, event: Event, seen: _Seen) -> None:
         record = event.record
+        if self._until is not None and record.seq >= self._until.get(record.agent, 0):
+            return
         seen.next_seq = max(seen.next_seq, record.seq + 1)
+        self.touched.append(event.commit)
         candidate = self.candidates.get(event.commit)
         if candidate is None:
             candidate = self.candidates[event.commit] = Candidate(event.commit)
         if isinstance(record, Score):
-            if any(_is_same_measurement(known, record) for known in candidate.scores):
+            if any(is_same_measurement(known, record) for known in candidate.scores):
                 return
             candidate.scores.append(record)
             self.evaluations += 1
@@ -292,23 +256,12 @@ class Snapshot:
             return
         if len(candidate.scores) > 1:
             self._stale = True  # a repeated measurement may lower it: rank all again when next asked
-        elif self._best is None or value * self._sign > self._best:
-            self._best, self._leaders = value * self._sign, [candidate.id]
-        elif value * self._sign == self._best:
-            bisect.insort(self._leaders, candidate.id)
+        else:
+            self._ranking.add(candidate.id, value)
 
-    def _settle(self) -> None:
-        if not self._stale:
-            return
-        self._stale = False
-        values = {commit: candidate.value(self.evaluator) for commit, candidate in self.candidates.items()}
-        ranked = {commit: value * self._sign for commit, value in values.items() if value is not None}
-        self._best = max(ranked.values(), default=None)
-        self._leaders = sorted(commit for commit, value in ranked.items() if value == self._best)
-
-
-def _is_same_measurement(known: Score, record: Score) -> bool:
-    """Return whether an agent that went on under a new name wrote again what it had written under its old one."""
-    if known.at != record.at or known.agent == record.agent:
-        return False
-    return msgspec.structs.replace(known, agent=record.agent, seq=record.seq) == record
+    def _ranked(self) -> Ranking:
+        if self._stale:
+            self._stale = False
+            values = {commit: candidate.value(self.evaluator) for commit, candidate in self.candidates.items()}
+            self._ranking.replace((commit, value) for commit, value in values.items() if value is not None)
+        return self._ranking

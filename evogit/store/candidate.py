@@ -1,0 +1,70 @@
+"""What the records of a run say of one commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from evogit.model import CommitId, Status
+from evogit.records import AnyRecord, Lease, Proposal, Score, Verdict
+
+
+@dataclass(slots=True)
+class Candidate:
+    """All that the records say of one commit: its measurements, how it was made, claims, and what people say of it.
+
+    `useless` are the proposals that began here and came to nothing.
+    """
+
+    id: CommitId
+    scores: list[Score] = field(default_factory=list)
+    proposal: Proposal | None = None
+    useless: list[Proposal] = field(default_factory=list)
+    leases: list[Lease] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    def value(self, evaluator: str) -> float | None:
+        """Return its score by this evaluator: the median of its valid measurements, or None when it has none."""
+        values = sorted(
+            score.value for score in self.scores if score.evaluator == evaluator and score.value is not None
+        )
+        if not values:
+            return None
+        middle = len(values) // 2
+        return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether the last word of any person on it, comments aside, is to prune it."""
+        return "prune" in self._last_words()
+
+    @property
+    def is_promoted(self) -> bool:
+        """Whether a person's last word promotes it, and nobody's prunes it."""
+        said = self._last_words()
+        return "promote" in said and "prune" not in said
+
+    def _last_words(self) -> set[str]:
+        # By each writer's own count: clocks of several machines do not order anything.
+        decided = sorted((v.agent, v.seq, v.verdict) for v in self.verdicts if v.verdict != "comment")
+        return set({agent: verdict for agent, _, verdict in decided}.values())
+
+    def is_scored(self, evaluator: str) -> bool:
+        """Return whether this evaluator has judged it; a broken evaluator has not."""
+        return any(score.evaluator == evaluator and score.status is not Status.ERROR for score in self.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One record, and the commit it is about."""
+
+    commit: CommitId
+    record: AnyRecord
+
+
+def is_same_measurement(known: Score, record: Score) -> bool:
+    """Return whether an agent that went on under a new name wrote again what it had written under its old one."""
+    if known.at != record.at or known.agent == record.agent:
+        return False
+    return msgspec.structs.replace(known, agent=record.agent, seq=record.seq) == record
