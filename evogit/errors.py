@@ -1,6 +1,7 @@
 """Every error evogit raises on purpose, and the exit code each one ends a command with.
 
 EvogitError                 1   the command could not do what was asked
+├── NotBetter               1   what was to be proposed did not prove better when it was measured again
 ├── UsageError              2   the caller's input is wrong
 │   ├── ConfigError         2   evogit.toml or an agent definition is wrong
 │   └── RepositoryError     2   the repository is in a state evogit cannot work in
@@ -18,6 +19,10 @@ class EvogitError(Exception):
     """Base of all expected errors; its text names the thing, the value and the remedy."""
 
     exit_code = 1
+
+
+class NotBetter(EvogitError):
+    """What was to be proposed did not prove better when it was measured again."""
 
 
 class UsageError(EvogitError):

@@ -23,6 +23,7 @@ _SUFFIX = ".journal"
 _JOURNAL = re.compile(r"refs/notes/evogit/([a-z0-9][a-z0-9-]{0,62})/([a-z0-9][a-z0-9-]{0,62})\.journal")
 _VALUE = re.compile(rb"[0-9a-f]{40}|ref: .+")
 _TASK = re.compile(r"refs/evogit/([a-z0-9][a-z0-9-]{0,62})/task")
+_PROPOSED = re.compile(r"refs/heads/evogit/([a-z0-9][a-z0-9-]{0,62})/pr-([1-9][0-9]{0,8})")
 CONTENTION = (OSError, pygit2.GitError, pygit2.AlreadyExistsError)
 """What libgit2 raises when another process holds a lock or changes files under it: OSError is the usual one."""
 _FORBIDDEN = ("Permission denied", "Read-only file system")
@@ -48,6 +49,11 @@ def branch_ref(run: RunName, agent: AgentName) -> str:
     return f"refs/heads/evogit/{run}/{agent}"
 
 
+def proposed_ref(run: RunName, number: int) -> str:
+    """Return the ref of a branch that is proposed for merging; no agent has such a name."""
+    return f"refs/heads/evogit/{run}/pr-{number}"
+
+
 def task_ref(run: RunName) -> str:
     """Return the ref of a run's task."""
     return f"refs/evogit/{run}/task"
@@ -63,6 +69,12 @@ def parse_task_ref(name: str) -> RunName | None:
     """Return the run a ref's name is the task of, or None."""
     found = _TASK.fullmatch(name)
     return RunName(found[1]) if found else None
+
+
+def parse_proposed_ref(name: str) -> tuple[RunName, int] | None:
+    """Return the run and number of a branch that is proposed for merging, or None when a ref's name is no such one's."""
+    found = _PROPOSED.fullmatch(name)
+    return (RunName(found[1]), int(found[2])) if found else None
 
 
 def read(repo: Repository, name: str) -> pygit2.Oid | None:
