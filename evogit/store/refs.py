@@ -72,7 +72,7 @@ def parse_task_ref(name: str) -> RunName | None:
 
 
 def parse_proposed_ref(name: str) -> tuple[RunName, int] | None:
-    """Return the run and number of a branch that is proposed for merging, or None when a ref's name is no such one's."""
+    """Return the run and number of a branch that is proposed for merging, or None for any other name."""
     found = _PROPOSED.fullmatch(name)
     return (RunName(found[1]), int(found[2])) if found else None
 
