@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import cached_property
+from typing import Literal
 
 import msgspec
 import pathspec
 import pygit2
 
 from evogit import config
-from evogit.errors import StorageError, UsageError
+from evogit.errors import ConfigError, StorageError, UsageError
 from evogit.model import CommitId, RunName, TreeId
 from evogit.store import objects, refs, trees
 from evogit.store.objects import Durability
 from evogit.store.repository import Repository
 from evogit.store.trees import EXECUTABLE_MODE, FILE_MODE, Entry
 
-_TASK_FILE = b"task.json"
+TASK_FILE = b"task.json"
 _CONFIG_FILE = b"evogit.toml"
 _PROTECTED = b"protected/"
+_MAX_UNREADABLE = 100
+_MAX_AMENDMENTS = 100_000
 
 
-class _TaskFile(msgspec.Struct, frozen=True, kw_only=True):
+class State(StrEnum):
+    """What people want of the agents of a run."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+class _TaskFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     v: int
     run: str
     base: str
     editable: tuple[str, ...]
     protected: tuple[str, ...]
+    goal: str | None = None
+    state: Literal["paused", "stopped"] | None = None
+
+
+class _Version(msgspec.Struct):
+    v: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,13 +99,21 @@ class Definition:
 
 @dataclass(frozen=True)
 class Task:
-    """A run and its definition; `tip` is the task ref's commit, `started` its time in seconds since 1970."""
+    """A run, its definition, and what people say of it now.
+
+    `tip` is the newest task commit that can be read and `seen` where the task's ref pointed when it was read: where
+    they differ, `problem` says why. `started` is the time of the first task commit, in seconds since 1970.
+    """
 
     run: RunName
     definition: Definition
     base_tree: TreeId
     tip: CommitId
+    seen: CommitId
     started: int
+    goal: str = ""
+    state: State = State.RUNNING
+    problem: str = ""
 
 
 def create(repo: Repository, run: RunName, definition: Definition, signature: pygit2.Signature) -> Task:
@@ -101,7 +127,7 @@ def create(repo: Repository, run: RunName, definition: Definition, signature: py
         v=1, run=run, base=definition.base, editable=definition.editable, protected=definition.protected
     )
     entries: dict[bytes, Entry | None] = {
-        _TASK_FILE: _file(repo, msgspec.json.encode(described, order="sorted") + b"\n"),
+        TASK_FILE: _file(repo, msgspec.json.encode(described, order="sorted") + b"\n"),
         _CONFIG_FILE: _file(repo, definition.config_text),
         **{_PROTECTED + path: entry for path, entry in definition.files.items()},
     }
@@ -128,7 +154,7 @@ def _file(repo: Repository, content: bytes) -> Entry:
 
 
 def read(repo: Repository, run: RunName) -> Task:
-    """Return the task of a run.
+    """Return the task of a run: what the newest commit of its ref that can be read says.
 
     Raises:
         UsageError: there is no such run.
@@ -138,13 +164,45 @@ def read(repo: Repository, run: RunName) -> Task:
     if tip is None:
         known = ", ".join(names(repo)) or "none yet"
         raise UsageError(f"there is no run {run!r} in {repo.common}; runs: {known}")
-    commit = repo.commit(CommitId(str(tip)))
-    entries = trees.files(repo, commit.tree_id)
+    return read_at(repo, run, tip)
+
+
+def read_at(repo: Repository, run: RunName, tip: pygit2.Oid) -> Task:
+    """Return the task as its ref says when it points at `tip`.
+
+    A commit on top that is damaged, or written by a newer evogit, is passed over: it stops nobody.
+
+    Raises:
+        StorageError: none can be read.
+        ConfigError: the configuration of the first one is not valid.
+    """
+    problem: StorageError | ConfigError | None = None
+    at = repo.commit(CommitId(str(tip)))
+    for _ in range(_MAX_UNREADABLE):
+        try:
+            found = _parse(repo, run, at)
+        except (StorageError, ConfigError) as error:
+            problem = problem or error
+            if not at.parent_ids or TASK_FILE not in trees.entries_of(repo, at.tree_id):
+                break
+            at = repo.commit(CommitId(str(at.parent_ids[0])))
+        else:
+            return replace(found, seen=CommitId(str(tip)), problem=str(problem or ""))
+    assert problem is not None  # the loop ends in no other way
+    raise problem
+
+
+def _parse(repo: Repository, run: RunName, commit: pygit2.Commit) -> Task:
     where = f"the task of run {run}"
     try:
-        described = msgspec.json.decode(trees.read_blob(repo, entries[_TASK_FILE].id), type=_TaskFile)
+        content = trees.read_blob(repo, trees.entries_of(repo, commit.tree_id)[TASK_FILE].id)
+        version = msgspec.json.decode(content, type=_Version).v
+        if version > 1:
+            raise StorageError(f"{where} is of version {version}; this evogit reads version 1")
+        described = msgspec.json.decode(content, type=_TaskFile)
+        entries = trees.files(repo, commit.tree_id)
         text = trees.read_blob(repo, entries[_CONFIG_FILE].id)
-    except (KeyError, msgspec.MsgspecError) as error:
+    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StorageError(f"{where} is damaged: {error}") from error
     if described.v != 1 or described.run != run:
         raise StorageError(
@@ -159,7 +217,28 @@ def read(repo: Repository, run: RunName) -> Task:
         protected=described.protected,
         files={path.removeprefix(_PROTECTED): entry for path, entry in entries.items() if path.startswith(_PROTECTED)},
     )
-    return Task(run, definition, TreeId(str(repo.commit(base).tree_id)), CommitId(str(tip)), commit.commit_time)
+    return Task(
+        run=run,
+        definition=definition,
+        base_tree=TreeId(str(repo.commit(base).tree_id)),
+        tip=CommitId(str(commit.id)),
+        seen=CommitId(str(commit.id)),
+        started=_started(repo, commit, base, where),
+        goal=definition.config.goal if described.goal is None else described.goal,
+        state=State(described.state or State.RUNNING),
+    )
+
+
+def _started(repo: Repository, commit: pygit2.Commit, base: CommitId, where: str) -> int:
+    """Return the time of the first task commit, the one on the base."""
+    for _ in range(_MAX_AMENDMENTS):
+        if not commit.parent_ids:
+            break
+        parent = CommitId(str(commit.parent_ids[0]))
+        if parent == base:
+            return int(commit.commit_time)
+        commit = repo.commit(parent)
+    raise StorageError(f"{where} is damaged: it does not lead down to its base {base[:12]} by first parents")
 
 
 def unwritten(repo: Repository, definition: Definition) -> Task:
@@ -169,7 +248,7 @@ def unwritten(repo: Repository, definition: Definition) -> Task:
         StorageError: the base cannot be read.
     """
     tree = TreeId(str(repo.commit(definition.base).tree_id))
-    return Task(RunName("unwritten"), definition, tree, definition.base, 0)
+    return Task(RunName("unwritten"), definition, tree, definition.base, definition.base, 0)
 
 
 def names(repo: Repository) -> Sequence[RunName]:

@@ -1,0 +1,131 @@
+"""What people change in a task while its run goes on: the goal, and whether agents work. Each change is one commit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pygit2
+
+from evogit.errors import EvogitError, RefMoved, StorageError, UsageError
+from evogit.model import CommitId, RunName
+from evogit.store import objects, refs, trees
+from evogit.store.objects import Durability
+from evogit.store.repository import Repository
+from evogit.store.task import TASK_FILE, State, Task, read, read_at
+from evogit.store.trees import FILE_MODE, Entry
+
+_TRIES = 50
+_MAX_WALK = 100_000
+
+
+def amend(
+    repo: Repository,
+    run: RunName,
+    signature: pygit2.Signature,
+    *,
+    message: str,
+    goal: str | None = None,
+    state: State | None = None,
+) -> tuple[Task, bool]:
+    """Put a goal or a state into force, and return the task with whether anything was written.
+
+    The change goes on top of what others change at the same time. Nothing is written when it says what is so already;
+    a stopped run is not paused.
+
+    Raises:
+        UsageError: there is no such run, or a newer evogit wrote its task.
+        StorageError: Git would not read or write.
+    """
+    for _ in range(_TRIES):
+        found = read(repo, run)
+        _refuse_newer(repo, found)
+        new_goal = found.goal if goal is None else goal
+        new_state = found.state if state is None else state
+        if state is State.PAUSED and found.state is State.STOPPED:
+            new_state = State.STOPPED
+        if (new_goal, new_state) == (found.goal, found.state):
+            return found, False
+        try:
+            _write(repo, found, signature, message, new_goal, new_state)
+        except RefMoved:
+            continue
+        return read(repo, run), True
+    raise StorageError(f"others keep changing the task of run {run}; try again")
+
+
+def follow(repo: Repository, known: Task) -> Task:
+    """Return the task with the goal and state in force now; `known` itself when its ref did not move.
+
+    What cannot be taken over leaves them as they were, and is said in `problem`; so is a change of what is measured or
+    may be changed: agents go on with the definition they began with.
+    """
+    try:
+        tip = refs.read(repo, refs.task_ref(known.run))
+        if tip is None:
+            return replace(known, seen=CommitId(""), problem=f"{refs.task_ref(known.run)} was deleted")
+        if str(tip) == known.seen:
+            return known
+        found = read_at(repo, known.run, tip)
+        if found.definition.key != known.definition.key:
+            problem = f"the definition of run {known.run} was changed; agents go on with the one they began with"
+        elif not _continues(repo, known.tip, found.tip):
+            problem = f"the task of run {known.run} was replaced, not amended; agents go on with what it said before"
+        else:
+            return replace(found, definition=known.definition)
+        return replace(known, seen=CommitId(str(tip)), problem=problem)
+    except EvogitError as error:
+        return replace(known, seen=CommitId(""), problem=str(error))  # read again next time: it may pass
+
+
+def _continues(repo: Repository, old: CommitId, new: CommitId) -> bool:
+    at = new
+    for _ in range(_MAX_WALK):
+        if at == old:
+            return True
+        parents = repo.commit(at).parent_ids
+        if not parents:
+            return False
+        at = CommitId(str(parents[0]))
+    return False
+
+
+def _write(repo: Repository, found: Task, signature: pygit2.Signature, message: str, goal: str, state: State) -> None:
+    """Write a task commit on top of the ref's, with the tree of the newest one that can be read."""
+    tree = repo.commit(found.tip).tree_id
+    content = trees.read_blob(repo, trees.entries_of(repo, tree)[TASK_FILE].id)
+    described: dict[str, Any] = msgspec.json.decode(content)  # keys this version does not know are kept
+    _set(described, "goal", None if goal == found.definition.config.goal else goal)
+    _set(described, "state", None if state is State.RUNNING else state.value)
+    line = msgspec.json.encode(described, order="sorted") + b"\n"
+    built = trees.build(repo, tree, {TASK_FILE: Entry(FILE_MODE, objects.write_blob(repo, line))})
+    assert built is not None  # it holds at least this file
+    commit = objects.write_commit(
+        repo, author=signature, committer=signature, message=message, tree=built, parents=[found.seen]
+    )
+    durability = Durability(repo)
+    durability.flush()
+    durability.close()
+    refs.compare_and_swap(repo, refs.task_ref(found.run), old=pygit2.Oid(hex=found.seen), new=commit)
+
+
+def _set(described: dict[str, Any], key: str, value: str | None) -> None:
+    if value is None:
+        described.pop(key, None)
+    else:
+        described[key] = value
+
+
+def _refuse_newer(repo: Repository, found: Task) -> None:
+    """Check that no newer evogit wrote the commit on top: what it says would be undone unread."""
+    if found.seen == found.tip:
+        return
+    try:
+        tree = repo.commit(found.seen).tree_id
+        content = trees.read_blob(repo, trees.entries_of(repo, tree)[TASK_FILE].id)
+        version = msgspec.json.decode(content)["v"]
+    except (StorageError, msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError):
+        return  # damaged: an amendment on top of it mends the task
+    if isinstance(version, int) and version > 1:
+        raise UsageError(f"{found.problem}; update evogit to change this run's task")
