@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from random import Random
 
-from evogit import edits
+from evogit.drafting import Draft, Drafter, Useless
 from evogit.errors import EvaluatorBroken, RefMoved, StorageError
 from evogit.evaluation import Meter
-from evogit.model import AgentName, CommitId, Edit, Measurement, Operator, Plan, Status, TreeId
-from evogit.proposers.protocol import Proposer, Request
+from evogit.model import AgentName, CommitId, Measurement, Operator, Plan, Status, TreeId
+from evogit.phylogeny import Phylogeny
+from evogit.planning import Planner, Policy, seed_of
+from evogit.proposers.protocol import Proposer
 from evogit.records import AnyRecord, Lease
 from evogit.sandbox import KIND, Cancelled
-from evogit.selection.protocol import Selector
 from evogit.stopping import Limits
-from evogit.store import commits, trees
+from evogit.store import commits
 from evogit.store.ledger import Ledger, Writer, is_current, made_by
 from evogit.store.packing import Packer
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
-from evogit.store.sources import Sources
 from evogit.store.task import Task
 
 _REFRESH_S = 0.05
@@ -50,7 +48,7 @@ class Parts:
     """The decisions an agent is put together from, each one replaceable."""
 
     proposer: Proposer
-    selector: Selector
+    policy: Policy
     meter: Meter
     limits: Limits
 
@@ -80,13 +78,15 @@ class Agent:
         self.ledger = Ledger(repo, self.snapshot, writer)
         self.evaluated = 0
         self._repo, self._task, self._parts, self._world = repo, task, parts, world
-        self._sources = Sources(repo, task.definition, edits.is_text)
+        self.graph = Phylogeny(repo, self.snapshot, task.definition.base)
+        self._planner = Planner(repo, self.graph, parts.policy)
+        self._drafter = Drafter(repo, task, self.graph, parts.proposer)
         self._packer = Packer(repo)
         self._own = {c.id for c in self.snapshot.candidates.values() if made_by(c, writer.agent)}
         self._left = [c for c in self._own if not self.snapshot.candidates[c].is_scored(writer.evaluator)]
         self._best = self._own_best()
         self._looked = self._discovered = world.clock()
-        self._tried = self.snapshot.next_seq(writer.agent)
+        self._tried = self.snapshot.next_seq(writer.agent) + 1
         self._idle = self._broken = 0
 
     def run(self) -> str:
@@ -98,7 +98,7 @@ class Agent:
         """
         while True:
             self._look()
-            reason = self._world.stopped() or self._parts.limits.reason(self.snapshot)
+            reason = self._world.stopped() or self._parts.limits.reason(self.graph)
             if reason:
                 return reason
             try:
@@ -132,6 +132,7 @@ class Agent:
         if not (discover or now - self._looked >= _REFRESH_S):
             return
         self.snapshot.refresh(discover=discover)
+        self.graph.refresh()
         self._looked = now
         if discover:
             self._discovered = now
@@ -186,47 +187,42 @@ class Agent:
 
     def _evolve(self) -> Outcome:
         for _ in range(_TRIES):
-            seed = self._next_seed()
-            rng = Random(seed)
-            parents = self._parts.selector.parents(self.snapshot, rng)
-            edit, parent_tree = self._propose(parents, rng) if parents else (None, None)
-            if edit is None or parent_tree is None:
+            self.graph.refresh()
+            seed = seed_of(self._world.seed, self.ledger.writer.agent, self._tried)
+            self._tried += 1
+            plan = self._planner.plan(seed)
+            draft = self._drafter.draft(plan) if plan else None
+            if plan is None or draft is None:
                 continue
-            tree = trees.with_files(self._repo, parent_tree, edit.files)
-            if tree == parent_tree or self.snapshot.measured(tree):
+            if isinstance(draft, Useless):
+                self._give_up(plan, draft.why)
                 continue
-            plan = Plan(operator=Operator.MUTATE, parents=parents, seed=seed)
-            self._try(plan, edit, parent_tree)
-            return Outcome.SCORED
+            tree = draft.write()
+            known = self.snapshot.measured(tree)
+            if known is None:
+                self._try(plan, draft, tree)
+                return Outcome.SCORED
+            if plan.operator is Operator.MERGE:
+                self._give_up(plan, f"it gives the tree of {known[:12]}, which was measured")
         return Outcome.NOTHING_NEW
 
-    def _propose(self, parents: tuple[CommitId, ...], rng: Random) -> tuple[Edit | None, TreeId | None]:
-        parent = self.snapshot.candidates[parents[0]]
-        try:
-            tree = TreeId(str(self._repo.commit(parent.id).tree_id))
-            if all(score.tree != tree for score in parent.scores):
-                raise StorageError(f"the records on {parent.id[:12]} are about another tree")
-            files = self._sources.read(tree)
-        except StorageError as error:
-            self.snapshot.discard(parent.id, str(error))
-            return None, None
-        params = parent.proposal.params if parent.proposal else {}
-        edit = self._parts.proposer.propose(Request(files=files, params=params), rng)
-        if edit and edits.refusal(edit, self._task.definition, {file.path for file in files}):
-            return None, None
-        return edit, tree
-
-    def _try(self, plan: Plan, edit: Edit, parent_tree: TreeId) -> None:
+    def _try(self, plan: Plan, draft: Draft, tree: TreeId) -> None:
         """Evaluate, commit and record; the commit and its records become visible together."""
-        measured = self._measure(trees.with_files(self._repo, parent_tree, edit.files))
+        seen = self.snapshot.seen()
+        measured = self._measure(tree)
         # Written again, as loose objects: nothing led to the tree while it was measured, and a `git repack -a -d` that
         # began meanwhile, and may still be running, drops such objects when they are packed.
-        tree = trees.with_files(self._repo, parent_tree, edit.files)
-        commit = self.ledger.candidate(tree, plan, edit.subject)
-        proposal = self.ledger.proposal(plan, edit.params)
+        tree = draft.write()
+        commit = self.ledger.candidate(tree, plan, draft.subject)
+        proposal = self.ledger.proposal(plan, draft.params, seen, draft.merge)
         self._own.add(commit)
         self._record(commit, tree, measured, [proposal])
         self._pack()
+
+    def _give_up(self, plan: Plan, why: str) -> None:
+        """Record that a plan came to nothing, so that nobody tries it again."""
+        useless = self.ledger.useless(plan, self.snapshot.seen(), why)
+        self._write(plan.parents[0], [useless], f"evogit: useless {plan.operator.value} of {plan.parents[0][:12]}\n")
 
     def _pack(self) -> None:
         try:
@@ -245,6 +241,7 @@ class Agent:
         said = f"{measured.value:.6g}" if measured.value is not None else measured.status.value
         message = f"evogit: score {commit[:12]} {said}\n"
         self._write(commit, [*before, score], message)
+        self.graph.refresh()
         self.evaluated += 1
         if measured.status is Status.ERROR and commit in self._own:
             self._left.append(commit)
@@ -287,10 +284,3 @@ class Agent:
             if value is not None and (best is None or self.snapshot.is_better(value, best)):
                 best = value
         return best
-
-    def _next_seed(self) -> int:
-        """Return the next plan's seed; it depends on the number in the agent's name but not on the clone."""
-        self._tried += 1
-        name = self.ledger.writer.agent.rpartition("-")[0]
-        digest = hashlib.sha256(f"{self._world.seed}/{name}/{self._tried}".encode()).digest()
-        return int.from_bytes(digest[:6])

@@ -12,11 +12,10 @@ from evogit.agent import Agent, Parts, World
 from evogit.config import Definition, Stop
 from evogit.evaluation import CommandMeter
 from evogit.model import AgentName
+from evogit.planning import Policy
 from evogit.proposers.protocol import Proposer
 from evogit.proposers.tuner import Tuner
 from evogit.sandbox import Launcher
-from evogit.selection.greedy import Greedy
-from evogit.selection.protocol import Selector
 from evogit.stopping import Limits
 from evogit.store import private, repository, scratch
 from evogit.store.export import Export
@@ -47,9 +46,9 @@ def proposer(definition: Definition) -> Proposer:
     return {"tuner": Tuner}[definition.proposer]()
 
 
-def selector(definition: Definition) -> Selector:
-    """Return the selection policy a definition names."""
-    return {"greedy": Greedy}[definition.selection]()
+def policy(definition: Definition) -> Policy:
+    """Return how agents of a definition choose parents."""
+    return Policy(selection=definition.selection, merges=definition.merges)
 
 
 def meter(repo: Repository, task: Task, folder: Path, launcher: Launcher, caller: Mapping[str, str]) -> CommandMeter:
@@ -77,7 +76,7 @@ class Crew:
         self._folder = scratch.folder(repo, task.run, self.name)
         parts = Parts(
             proposer=proposer(definition),
-            selector=selector(definition),
+            policy=policy(definition),
             meter=meter(repo, task, self._folder, self._launcher, invocation.environment),
             limits=Limits(invocation.stop, invocation.session, invocation.clock),
         )

@@ -65,11 +65,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An agent definition, `agents/<name>.toml`."""
+    """An agent definition, `agents/<name>.toml`.
+
+    `merges` is the share of its plans that merge two or more lineages while any are promising; the others edit one.
+    """
 
     summary: _Text
     proposer: Literal["tuner"]
-    selection: Literal["greedy"] = "greedy"
+    selection: Literal["greedy", "tournament", "base", "clade"] = "greedy"
+    merges: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
 
 def parse(content: bytes, *, where: str = FILE_NAME) -> Config:

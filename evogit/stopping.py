@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from evogit.config import Stop
+from evogit.phylogeny import Phylogeny
 from evogit.store.snapshot import Snapshot
 
 
@@ -26,9 +27,10 @@ class Limits:
             return float("inf")
         return self._stop.evals - snapshot.evaluations_of(self._session)
 
-    def reason(self, snapshot: Snapshot) -> str | None:
-        """Return why to stop now, or None."""
-        stop, best = self._stop, snapshot.best_value
+    def reason(self, graph: Phylogeny) -> str | None:
+        """Return why to stop now, or None; pruned lineages reach no target."""
+        snapshot = graph.snapshot
+        stop, best = self._stop, graph.field.best
         if self.remaining(snapshot) <= 0:
             return f"{stop.evals} evaluations are done"
         if stop.minutes is not None and self._clock() - self._started >= stop.minutes * 60:

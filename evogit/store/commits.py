@@ -93,6 +93,15 @@ def parents(repo: Repository, commit: CommitId) -> list[CommitId]:
         return []
 
 
+def parent_ids(repo: Repository, commit: CommitId) -> list[CommitId]:
+    """Return a commit's parents.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    return [CommitId(str(parent)) for parent in repo.commit(commit).parent_ids]
+
+
 def resolve(repo: Repository, revision: str) -> CommitId:
     """Return the commit that git's words for a revision mean.
 

@@ -12,7 +12,7 @@ import pygit2
 
 from evogit.errors import StorageError
 from evogit.model import AgentName, CommitId, Measurement, Plan, RunName, TreeId
-from evogit.records import AnyRecord, Lease, Proposal, Score
+from evogit.records import AnyRecord, Lease, Merge, Proposal, Score
 from evogit.store import commits
 from evogit.store.candidate import Candidate, Event
 from evogit.store.journal import Journal
@@ -71,11 +71,20 @@ class Ledger:
             committer=self._signature(),
         )
 
-    def proposal(self, plan: Plan, params: Mapping[str, float]) -> Proposal:
-        """Return the record of how a candidate was made."""
+    def proposal(
+        self, plan: Plan, params: Mapping[str, float], seen: Mapping[str, int], merge: Merge | None = None
+    ) -> Proposal:
+        """Return the record of how a candidate was made; `seen` is what the snapshot knew when it was planned."""
         return Proposal(
             **self._header(), operator=plan.operator, use=self.writer.use, seed=plan.seed, outcome="candidate",
-            params=dict(params),
+            params=dict(params), seen=dict(seen), merge=merge,
+        )  # fmt: skip
+
+    def useless(self, plan: Plan, seen: Mapping[str, int], why: str) -> Proposal:
+        """Return the record of a plan that came to nothing."""
+        return Proposal(
+            **self._header(), operator=plan.operator, use=self.writer.use, seed=plan.seed, outcome="useless",
+            parents=list(plan.parents), seen=dict(seen), why=commits.plain_text(why)[:256],
         )  # fmt: skip
 
     def score(self, tree: TreeId, measured: Measurement, sandbox: str) -> Score:

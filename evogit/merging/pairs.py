@@ -1,0 +1,171 @@
+"""Which lineages to merge: those that both got better since they parted, and best by changes that do not touch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from evogit.merging.combine import meeting_point
+from evogit.model import CommitId, TreeId
+from evogit.phylogeny import Phylogeny
+from evogit.store import merge
+from evogit.store.repository import Repository
+
+_POOL = 24
+"""Promising candidates that are paired with each other."""
+_MAX_PARENTS = 4
+_MORE_THAN_TWO = 0.25
+"""How often a pair is joined by further lineages that touch neither."""
+_TOUCHING = 0.25
+"""What a pair whose changes meet in a file weighs against one whose changes do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two candidates that parted at `base`; `promise` is what both gains together would be worth."""
+
+    parents: tuple[CommitId, CommitId]
+    base: CommitId
+    promise: float
+    disjoint: bool
+    complement: float
+
+
+class Mates:
+    """Finds lineages worth merging in the graph; what it derives from commits it keeps, since they never change."""
+
+    def __init__(self, repo: Repository, graph: Phylogeny) -> None:
+        self._repo = repo
+        self._graph = graph
+        self._related: dict[tuple[CommitId, CommitId], CommitId | None] = {}
+        self._touched: dict[CommitId, Mapping[bytes, str]] = {}
+
+    def choose(self, rng: Random) -> tuple[CommitId, ...]:
+        """Return the parents of a merge, the better one first, or none when no merge is promising.
+
+        The greater the promise, the likelier; the same graph and generator give the same choice.
+
+        Raises:
+            StorageError: a commit or a tree cannot be read.
+        """
+        pairs = self.pairs()
+        if not pairs:
+            return ()
+        weights = [
+            (1.0 if pair.disjoint else _TOUCHING) * (1 + pair.complement) / (1 + number)
+            for number, pair in enumerate(pairs)
+        ]
+        chosen = rng.choices(pairs, weights)[0]
+        if rng.random() >= _MORE_THAN_TWO or not chosen.disjoint:
+            return chosen.parents
+        return self._with_more(chosen, rng)
+
+    def pairs(self) -> list[Pair]:
+        """Return the pairs worth merging, the most promising first.
+
+        Neither is the other's ancestor, both beat their common ancestor, and nobody tried them together.
+
+        Raises:
+            StorageError: a commit or a tree cannot be read.
+        """
+        pool = self.pool()
+        found = [
+            pair for number, one in enumerate(pool) for other in pool[number + 1 :] if (pair := self._pair(one, other))
+        ]
+        return sorted(found, key=lambda pair: (-pair.promise, pair.parents))
+
+    def pool(self) -> list[CommitId]:
+        """Return the promising candidates, the best first: gains that no child of theirs has beaten."""
+        graph = self._graph
+        gains = graph.gains.top(64)
+        promising = [commit for commit in gains if not any(graph.is_gain(child) and graph.may_build_on(child)
+                                                           for child in graph.ancestry.children(commit))]  # fmt: skip
+        promising.sort(key=lambda commit: not graph.is_preferred(commit))  # stable: promoted lineages first
+        return promising[:_POOL]
+
+    def _pair(self, one: CommitId, other: CommitId) -> Pair | None:
+        graph = self._graph
+        if frozenset((one, other)) in graph.tried:
+            return None
+        base = self._base(one, other)
+        values = [graph.value(commit) for commit in (one, other, base) if commit]
+        left, right, before = values if len(values) == 3 else (None, None, None)
+        if base is None or left is None or right is None or before is None:
+            return None
+        if not (graph.snapshot.is_better(left, before) and graph.snapshot.is_better(right, before)):
+            return None
+        disjoint = not (self._paths(base, one).keys() & self._paths(base, other).keys())
+        return Pair((one, other), base, abs(left - before) + abs(right - before) + self._offset(before), disjoint,
+                    self._complement(one, other))  # fmt: skip
+
+    def _offset(self, before: float) -> float:
+        """Return how much better the common ancestor is than the run's base, so that promises can be compared."""
+        start = self._graph.value(self._graph.base)
+        if start is None:
+            return 0.0
+        return abs(before - start) if self._graph.snapshot.is_better(before, start) else -abs(before - start)
+
+    def _base(self, one: CommitId, other: CommitId) -> CommitId | None:
+        """Return where two candidates parted; None when one is the other's ancestor."""
+        key = (min(one, other), max(one, other))
+        if key not in self._related:
+            base = meeting_point(self._graph, key)
+            self._related[key] = None if base in key else base
+        return self._related[key]
+
+    def _paths(self, base: CommitId, commit: CommitId) -> dict[bytes, str]:
+        """Return what differs between two commits, seen through what each differs from the run's base in."""
+        before, after = self._from_base(base), self._from_base(commit)
+        return {
+            path: after.get(path, "")
+            for path in before.keys() | after.keys()
+            if before.get(path, "") != after.get(path, "")
+        }
+
+    def _from_base(self, commit: CommitId) -> Mapping[bytes, str]:
+        if commit not in self._touched:
+            start, tree = (TreeId(str(self._repo.commit(one).tree_id)) for one in (self._graph.base, commit))
+            self._touched[commit] = merge.changed_paths(self._repo, start, tree)
+        return self._touched[commit]
+
+    def _complement(self, one: CommitId, other: CommitId) -> float:
+        """Return from 0 to 1 how evenly the two share the wins on single instances."""
+        left, right = self._instances(one), self._instances(other)
+        common = left.keys() & right.keys()
+        if not common:
+            return 0.0
+        better = self._graph.snapshot.is_better
+        wins = sum(better(left[name], right[name]) for name in common)
+        losses = sum(better(right[name], left[name]) for name in common)
+        return 2 * min(wins, losses) / len(common)
+
+    def _instances(self, commit: CommitId) -> Mapping[str, float]:
+        candidate = self._graph.snapshot.candidates[commit]
+        judged = [score for score in candidate.scores if score.evaluator == self._graph.snapshot.evaluator]
+        return min(judged, key=lambda score: (score.agent, score.seq)).instances if judged else {}
+
+    def _with_more(self, pair: Pair, rng: Random) -> tuple[CommitId, ...]:
+        """Join further lineages whose changes touch none of those already chosen."""
+        chosen: list[CommitId] = list(pair.parents)
+        others = [commit for commit in self.pool() if commit not in chosen]
+        rng.shuffle(others)
+        for commit in others:
+            if len(chosen) == _MAX_PARENTS:
+                break
+            if self._fits(chosen, commit):
+                chosen.append(commit)
+        return tuple(chosen) if frozenset(chosen) not in self._graph.tried else pair.parents
+
+    def _fits(self, chosen: Sequence[CommitId], commit: CommitId) -> bool:
+        if any(self._pair(one, commit) is None for one in chosen):
+            return False
+        base = meeting_point(self._graph, [*chosen, commit])
+        if base is None:
+            return False
+        taken = _union(self._paths(base, one).keys() for one in chosen)
+        return not (taken & self._paths(base, commit).keys())
+
+
+def _union(sets: Iterable[Iterable[bytes]]) -> set[bytes]:
+    return {path for one in sets for path in one}

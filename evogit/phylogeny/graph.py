@@ -1,0 +1,196 @@
+"""The family tree of one run, from commits and records: built once, then refreshed with what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evogit.errors import StorageError
+from evogit.model import CommitId
+from evogit.phylogeny.ancestry import Ancestry
+from evogit.store import commits
+from evogit.store.candidate import Candidate
+from evogit.store.ranking import Ranking
+from evogit.store.repository import Repository
+from evogit.store.snapshot import Snapshot
+
+_MAX_UNKNOWN = 256
+"""Commits without records that are followed from one candidate down to the next known one; people commit in steps."""
+
+
+class Phylogeny:
+    """Which candidate came from which, what each gained, and which may be built on.
+
+    The same commits and records give the same answers on every clone, in whatever order they became known. Ancestry is
+    that of the commits; records only say what was measured.
+    """
+
+    def __init__(self, repo: Repository, snapshot: Snapshot, base: CommitId) -> None:
+        """Begin with the base; `refresh` takes in what the snapshot knows."""
+        self.snapshot = snapshot
+        self.base = base
+        self.ancestry = Ancestry()
+        self.ancestry.add(base, [])
+        self.tried: set[frozenset[CommitId]] = set()
+        """Every set of parents that was merged, or proposed and found useless."""
+        self.field = Ranking(snapshot.direction)
+        """The candidates one may build on: scored, descended from the base, and of no pruned lineage."""
+        self.gains = Ranking(snapshot.direction)
+        """Those of the field that beat all their scored parents."""
+        self.preferred = Ranking(snapshot.direction)
+        """Those of the field that a person promoted, and what came of them."""
+        self._repo = repo
+        self._next = 0
+        self._values: dict[CommitId, float] = {}
+        self._rooted = {base}
+        self._pruned: set[CommitId] = set()
+        self._favoured: set[CommitId] = set()
+        self._judged: dict[CommitId, tuple[bool, bool]] = {}
+        self.version = 0
+        """Grows whenever a mark of an older candidate may have changed, so that what was derived from it is stale."""
+
+    def refresh(self) -> None:
+        """Take in what the snapshot learned since the last call; the work is that of what is new."""
+        touched = self.snapshot.touched
+        stale = False
+        for commit in dict.fromkeys(touched[self._next :]):
+            candidate = self.snapshot.candidates.get(commit)
+            if candidate is None or not self._take_in(commit):
+                stale |= commit in self._values
+                continue
+            stale |= self._learn(candidate)
+        self._next = len(touched)
+        if stale:
+            self._mark_all()
+
+    def value(self, commit: CommitId) -> float | None:
+        """Return a commit's score, or None."""
+        return self._values.get(commit)
+
+    def is_gain(self, commit: CommitId) -> bool:
+        """Return whether it is scored, at least one parent is, and it beats all parents that are."""
+        value = self._values.get(commit)
+        before = [self._values[parent] for parent in self.ancestry.parents(commit) if parent in self._values]
+        return value is not None and bool(before) and all(self.snapshot.is_better(value, than) for than in before)
+
+    def may_build_on(self, commit: CommitId) -> bool:
+        """Return whether it descends from the base and belongs to no pruned lineage."""
+        return commit in self._rooted and commit not in self._pruned
+
+    def is_preferred(self, commit: CommitId) -> bool:
+        """Return whether it, or what it came from, was promoted."""
+        return commit in self._favoured
+
+    def best(self) -> Candidate | None:
+        """Return the best candidate one may build on, the first measured among equals; None when nothing is scored."""
+        found = [self.snapshot.candidates[commit] for commit in self.field.leaders]
+        return min(found, key=lambda one: (min(score.at for score in one.scores), one.id), default=None)
+
+    def lineage(self, commit: CommitId) -> list[CommitId]:
+        """Return the commits from the base to this one along first parents, the base first."""
+        found = [commit]
+        while found[-1] != self.base:
+            parents = self.ancestry.parents(found[-1])
+            if not parents:
+                break
+            found.append(parents[0])
+        return found[::-1]
+
+    def tips(self) -> list[CommitId]:
+        """Return the candidates that nothing has come of, by id."""
+        return sorted(commit for commit in self._rooted if not self.ancestry.children(commit))
+
+    def members(self) -> list[CommitId]:
+        """Return all that descends from the base, parents first, in an order every clone agrees on."""
+        return sorted(self._rooted, key=lambda commit: (self.ancestry.generation(commit), commit))
+
+    def diversity(self, of: Sequence[CommitId]) -> float:
+        """Return the mean number of steps between two of these candidates; 0 for fewer than two."""
+        pairs = [(one, other) for number, one in enumerate(of) for other in of[:number]]
+        steps = [self.ancestry.distance(one, other) or 0 for one, other in pairs]
+        return sum(steps) / len(steps) if steps else 0.0
+
+    def _take_in(self, commit: CommitId) -> bool:
+        """Add a commit and those between it and what is known; return False when it cannot be read."""
+        if commit in self.ancestry:
+            return True
+        try:
+            parents = {commit: commits.parent_ids(self._repo, commit)}
+        except StorageError as error:
+            self.snapshot.discard(commit, str(error))
+            return False
+        todo, left = [commit], _MAX_UNKNOWN
+        while todo:
+            missing = [parent for parent in parents[todo[-1]] if parent not in self.ancestry and parent not in parents]
+            for parent in missing:
+                left -= parent not in self.snapshot.candidates
+                parents[parent] = self._readable_parents(parent) if left >= 0 else []
+            if missing:
+                todo.extend(missing)
+                continue
+            done = todo.pop()
+            self._add(done, [parent for parent in parents[done] if parent in self.ancestry])
+        return True
+
+    def _readable_parents(self, commit: CommitId) -> list[CommitId]:
+        try:
+            return commits.parent_ids(self._repo, commit)
+        except StorageError:
+            return []
+
+    def _add(self, commit: CommitId, parents: Sequence[CommitId]) -> None:
+        if commit in self.ancestry:
+            return
+        self.ancestry.add(commit, parents)
+        if len(parents) > 1:
+            self.tried.add(frozenset(parents))
+        self._mark(commit)
+
+    def _learn(self, candidate: Candidate) -> bool:
+        """Take in what is said of a known commit; return whether marks of others depend on it."""
+        commit = candidate.id
+        self.tried.update(frozenset(CommitId(parent) for parent in made.parents) for made in candidate.useless)
+        judged = (candidate.is_pruned, candidate.is_promoted)
+        stale = judged != self._judged.get(commit, (False, False))
+        if stale:
+            self._judged[commit] = judged
+        value, known = candidate.value(self.snapshot.evaluator), self._values.get(commit)
+        if value is None or value == known:
+            return stale
+        self._values[commit] = value
+        if known is not None or any(child in self._values for child in self.ancestry.children(commit)):
+            return True
+        self._rank(commit, value)
+        return stale
+
+    def _mark(self, commit: CommitId) -> None:
+        """Derive from its parents what a commit belongs to."""
+        parents = self.ancestry.parents(commit)
+        pruned, promoted = self._judged.get(commit, (False, False))
+        if commit == self.base or any(parent in self._rooted for parent in parents):
+            self._rooted.add(commit)
+        if pruned or (not promoted and any(parent in self._pruned for parent in parents)):
+            self._pruned.add(commit)
+        if promoted or any(parent in self._favoured for parent in parents):
+            self._favoured.add(commit)
+
+    def _rank(self, commit: CommitId, value: float) -> None:
+        if not self.may_build_on(commit):
+            return
+        self.field.add(commit, value)
+        if self.is_gain(commit):
+            self.gains.add(commit, value)
+        if commit in self._favoured:
+            self.preferred.add(commit, value)
+
+    def _mark_all(self) -> None:
+        """Derive all marks anew: an older candidate's score or a person's mind has changed."""
+        for marks in (self._rooted, self._pruned, self._favoured):
+            marks.clear()
+        for ranking in (self.field, self.gains, self.preferred):
+            ranking.clear()
+        self._values = {commit: v for commit, v in self._values.items() if commit in self.snapshot.candidates}
+        for commit in self.ancestry:
+            self._mark(commit)
+        for commit, value in self._values.items():
+            self._rank(commit, value)
+        self.version += 1

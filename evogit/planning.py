@@ -1,0 +1,75 @@
+"""What an agent does next, as a pure function of what it knows, its policy and a seed. Nothing is written here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+
+from evogit.errors import StorageError
+from evogit.merging import Mates
+from evogit.model import AgentName, CommitId, Operator, Plan
+from evogit.phylogeny import Phylogeny
+from evogit.selection.base import Base
+from evogit.selection.clade import Clade
+from evogit.selection.greedy import Greedy
+from evogit.selection.protocol import Field, Selector
+from evogit.selection.tournament import Tournament
+from evogit.store.repository import Repository
+
+_PREFER = 0.5
+"""How often only promoted lineages are chosen from, while there are any."""
+SELECTORS: Mapping[str, Callable[[], Selector]] = {
+    "greedy": Greedy,
+    "tournament": Tournament,
+    "base": Base,
+    "clade": Clade,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How parents are chosen: by which selection, and what share of plans are merges while any is promising."""
+
+    selection: str
+    merges: float
+
+
+class Planner:
+    """Plans for one policy over one family tree."""
+
+    def __init__(self, repo: Repository, graph: Phylogeny, policy: Policy) -> None:
+        self._graph = graph
+        self._policy = policy
+        self._selector = SELECTORS[policy.selection]()
+        self._mates = Mates(repo, graph)
+
+    def plan(self, seed: int) -> Plan | None:
+        """Return the plan this seed gives, or None when there is nothing to start from.
+
+        The same commits and records, policy and seed give the same plan, on every machine.
+        """
+        rng = Random(seed)
+        if rng.random() < self._policy.merges and (parents := self._merge(rng)):
+            return Plan(operator=Operator.MERGE, parents=parents, seed=seed)
+        preferred = self._graph.preferred
+        narrow = bool(preferred.ids) and rng.random() < _PREFER
+        parents = self._selector.parents(Field(self._graph, preferred if narrow else self._graph.field), rng)
+        return Plan(operator=Operator.MUTATE, parents=parents, seed=seed) if parents else None
+
+    def _merge(self, rng: Random) -> tuple[CommitId, ...]:
+        try:
+            return self._mates.choose(rng)
+        except StorageError as error:
+            self._graph.snapshot.problems["merging"] = str(error)
+            return ()
+
+
+def seed_of(world: int, agent: AgentName, count: int) -> int:
+    """Return the seed of an agent's plan number `count`.
+
+    It depends on the agent's definition and number but not on the clone, so that the same start gives the same choices.
+    """
+    name = agent.rpartition("-")[0]
+    return int.from_bytes(hashlib.sha256(f"{world}/{name}/{count}".encode()).digest()[:6])
