@@ -16,12 +16,13 @@ from evogit.proposers.protocol import Proposer
 from evogit.records import AnyRecord, Lease
 from evogit.sandbox import KIND, Cancelled
 from evogit.stopping import Limits
-from evogit.store import commits
+from evogit.store import amendments, commits, humans
+from evogit.store.humans import Humans
 from evogit.store.ledger import Ledger, Writer, is_current, made_by
 from evogit.store.packing import Packer
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
-from evogit.store.task import Task
+from evogit.store.task import State, Task
 
 _REFRESH_S = 0.05
 """How old a snapshot may be: one comparison of trees then covers many records of fast agents."""
@@ -33,6 +34,7 @@ _TRIES = 30
 """Edits tried in one step before it counts as having found nothing new."""
 _IDLE_STEPS = 40
 _BROKEN_IN_A_ROW = 3
+_PAUSE_S = 0.2
 
 
 class Outcome(StrEnum):
@@ -85,7 +87,10 @@ class Agent:
         self._own = {c.id for c in self.snapshot.candidates.values() if made_by(c, writer.agent)}
         self._left = [c for c in self._own if not self.snapshot.candidates[c].is_scored(writer.evaluator)]
         self._best = self._own_best()
+        self._humans = Humans(repo, task.run, task.definition.base)
+        self._of_people: list[CommitId] = []
         self._looked = self._discovered = world.clock()
+        self._heard: float | None = None
         self._tried = self.snapshot.next_seq(writer.agent) + 1
         self._idle = self._broken = 0
 
@@ -98,9 +103,12 @@ class Agent:
         """
         while True:
             self._look()
-            reason = self._world.stopped() or self._parts.limits.reason(self.graph)
+            reason = self._world.stopped() or self._parts.limits.reason(self.graph) or self._task.stop_reason
             if reason:
                 return reason
+            if self._task.state is State.PAUSED:
+                self._world.sleep(_PAUSE_S)
+                continue
             try:
                 outcome = self.step()
             except Cancelled:
@@ -117,6 +125,9 @@ class Agent:
             EvaluatorBroken, StorageError: as for `run`.
         """
         waiting = self._unscored()
+        if waiting is None and self._of_people:
+            self._take_in(self._of_people.pop(0))
+            return Outcome.SCORED
         if waiting is None:
             return self._evolve()
         if waiting == self._task.definition.base and self._is_claimed(waiting):
@@ -136,6 +147,26 @@ class Agent:
         self._looked = now
         if discover:
             self._discovered = now
+        if discover and (self._heard is None or now - self._heard >= _DISCOVER_S):
+            self._heard = now
+            self._hear_people()
+
+    def _hear_people(self) -> None:
+        """Learn what people want of the run, and which commits of theirs are ours to score."""
+        self._task = amendments.follow(self._repo, self._task)
+        self.snapshot.problems |= {"task": self._task.problem} if self._task.problem else {}
+        self._of_people = self._humans.look(self.snapshot, self.ledger.writer.agent, self.ledger.writer.now())
+
+    def _take_in(self, commit: CommitId) -> None:
+        """Make a person's commit a candidate; files that were measured already are not measured again for it."""
+        if self._humans.refuse(self.snapshot, commit):
+            return
+        tree = TreeId(str(self._repo.commit(commit).tree_id))
+        records: list[AnyRecord] = [humans.proposal(self._repo, self.ledger, commit)]
+        if self.snapshot.measured(tree) is None:
+            records.append(self.ledger.score(tree, self._parts.meter.measure(tree), KIND))
+            self.evaluated += 1
+        self._write(commit, records, f"evogit: take in {commit[:12]} of a person\n")
 
     def _unscored(self) -> CommitId | None:
         """Return the base while it has no score, else a candidate of ours that was left without one."""

@@ -20,6 +20,9 @@ from evogit.store.objects import Durability
 from evogit.store.repository import Repository, signature
 from evogit.store.snapshot import Snapshot
 
+PERSON = "person"
+"""What a proposal's `use` says of a commit that a person made; whoever scores it first writes that proposal."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:
@@ -170,4 +173,5 @@ def is_current(lease: Lease, now: datetime) -> bool:
 
 def made_by(candidate: Candidate, agent: AgentName) -> bool:
     """Return whether this agent made the candidate."""
-    return candidate.proposal is not None and candidate.proposal.agent == agent
+    made = candidate.proposal
+    return made is not None and made.agent == agent and made.use != PERSON

@@ -115,6 +115,13 @@ class Task:
     state: State = State.RUNNING
     problem: str = ""
 
+    @property
+    def stop_reason(self) -> str | None:
+        """Why agents end when the run was stopped, or None."""
+        if self.state is not State.STOPPED:
+            return None
+        return f"the run was stopped (evogit resume --run {self.run} goes on)"
+
 
 def create(repo: Repository, run: RunName, definition: Definition, signature: pygit2.Signature) -> Task:
     """Write the task of a new run and return it.
