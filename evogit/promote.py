@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evogit.errors import StorageError, UsageError
-from evogit.model import CommitId
+from evogit.model import CommitId, TreeId
 from evogit.store import git
 from evogit.store.repository import Repository
 
@@ -16,6 +16,16 @@ def patch(repo: Repository, base: CommitId, commit: CommitId, *, stat: bool = Fa
     """
     form = ["--stat"] if stat else ["--binary", "--full-index"]
     return git.run(repo, ["diff", "--no-ext-diff", "--no-textconv", "--no-color", *form, base, commit, "--"])
+
+
+def summary(repo: Repository, old: TreeId, new: TreeId) -> str:
+    """Return which files differ between two trees and how much, in lines for a text of 72 columns, at most 20 files.
+
+    Raises:
+        StorageError: git failed.
+    """
+    form = ["--no-ext-diff", "--no-textconv", "--no-color", "--stat=68,48,20"]
+    return git.run(repo, ["diff", *form, old, new, "--"]).decode("utf-8", "replace")
 
 
 def stage(repo: Repository, base: CommitId, commit: CommitId, *, dry_run: bool = False) -> list[str]:

@@ -1,4 +1,4 @@
-"""Commands about one candidate: `show`, `best`, `diff`, `evaluate`, `apply`."""
+"""Commands about one candidate: `show`, `best`, `diff`, `evaluate`."""
 
 from __future__ import annotations
 
@@ -163,23 +163,3 @@ def _print_measurement(commit: CommitId, measured: Measurement, as_json: bool) -
             out.print(plain(f"  {title}  {name} = {amount:.6g}"))
     for line in measured.feedback.splitlines():
         out.print(plain(f"  | {line}"))
-
-
-@click.command("apply")
-@_REV
-@click.option("--dry-run", is_flag=True, help="Only say what would be changed")
-@context.run_option
-def apply_command(revision: str | None, dry_run: bool, run: str | None) -> None:
-    """Stage a candidate's change as your own.
-
-    The change against the base goes to the index and the work tree, all of it or nothing; you commit it. REV is a
-    commit, an agent's name or `best` (the default).
-    """
-    reading = context.read_run(run)
-    commit = reading.resolve(revision)
-    paths = promote.stage(reading.repo, reading.task.definition.base, commit, dry_run=dry_run)
-    verb = "would stage" if dry_run else "staged"
-    out = console()
-    out.print(plain(f"{verb} the change of {commit[:12]} ({number(reading.value(commit))}): {', '.join(paths)}"))
-    if not dry_run:
-        out.print("look with `git diff --cached`, then `git commit`")

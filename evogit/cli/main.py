@@ -25,7 +25,8 @@ _COMMANDS = {
     "best": ("candidate", "Show the best candidate"),
     "diff": ("candidate", "Show what a candidate changes"),
     "evaluate": ("candidate", "Measure a commit now"),
-    "apply": ("candidate", "Stage a candidate's change as your own"),
+    "apply": ("land", "Stage a candidate's change as your own"),
+    "pr": ("land", "Propose a candidate as a pull request"),
     "doctor": ("setup", "Check that this repository can be evolved"),
     "clean": ("setup", "Remove what runs left behind"),
 }

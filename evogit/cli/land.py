@@ -1,0 +1,253 @@
+"""Commands that land a result: `apply` and `pr`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from evogit import assembly, forge, promote, pull_request, pull_text
+from evogit.cli import context
+from evogit.cli.context import Reading
+from evogit.cli.output import console, number, plain, print_json, safe
+from evogit.cli.signals import StopSignals
+from evogit.errors import EvogitError, UsageError
+from evogit.gain import RULE, Trial
+from evogit.model import CommitId, Measurement, TreeId
+from evogit.pull_request import Proposal, Style
+from evogit.sandbox import KIND, Cancelled, Launcher
+from evogit.store import landing, publishing, refs, scratch
+from evogit.store.publishing import Remote
+
+_REV = click.argument("revision", metavar="REV", required=False)
+
+
+@click.command("apply")
+@_REV
+@click.option("--dry-run", is_flag=True, help="Only say what would be changed")
+@context.run_option
+def apply_command(revision: str | None, dry_run: bool, run: str | None) -> None:
+    """Stage a candidate's change as your own.
+
+    The change against the base goes to the index and the work tree, all of it or nothing; you commit it. REV is a
+    commit, an agent's name or `best` (the default).
+    """
+    reading = context.read_run(run)
+    commit = reading.resolve(revision)
+    paths = promote.stage(reading.repo, reading.task.definition.base, commit, dry_run=dry_run)
+    verb = "would stage" if dry_run else "staged"
+    out = console()
+    out.print(plain(f"{verb} the change of {commit[:12]} ({number(reading.value(commit))}): {', '.join(paths)}"))
+    if not dry_run:
+        out.print("look with `git diff --cached`, then `git commit`")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """What a person asked for."""
+
+    repeat: int
+    signoff: bool
+    remote: Remote | None
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """A branch that proposes the result, and how it came to."""
+
+    number: int
+    commit: CommitId
+    how: str
+    trial: Trial | None
+
+
+@click.command("pr", epilog=f"\b\nWhen is a gain real?\n\n{RULE}.")
+@_REV
+@click.option("--style", type=click.Choice([*Style]), default=Style.SQUASH, show_default=True,
+              help="One commit, or a merge commit of the lineage as it evolved")  # fmt: skip
+@click.option(
+    "--onto", metavar="BRANCH", help="What it shall be merged into; default: the checked-out branch, or the base"
+)
+@click.option("--remote", "remote", metavar="NAME", help="Push the branch there with your own credentials")
+@click.option("--repeat", type=click.IntRange(2, 20), default=3, show_default=True,
+              help="How often each is measured; 2 are enough only where no score varies")  # fmt: skip
+@click.option("--signoff", is_flag=True, help="Add a Signed-off-by line with your name")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done; measure nothing")
+@click.option("--print-body", is_flag=True, help="Measure, print the text, write nothing")
+@context.run_option
+@context.json_option
+def pr_command(
+    revision: str | None, style: str, onto: str | None, remote: str | None, repeat: int, signoff: bool, dry_run: bool,
+    print_body: bool, run: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Propose a candidate as a pull request.
+
+    It and what it would be merged into are measured again, in turns, each in a fresh export. Unless the gain is real
+    nothing is written (exit code 1). Else the branch evogit/RUN/pr-N gets a commit in your name whose message is the
+    pull request's text: what changed, the evidence, the lineage, how to check it all with git alone. Nothing is checked
+    out; no forge is called: the line or address that opens the pull request is printed.
+
+    `--style history` makes a merge commit with that text, whose second parent is the candidate itself, so that every
+    step lands with its own commit and its notes. REV is a commit, an agent's name or `best` (the default).
+    """
+    signals = StopSignals()
+    reading = context.read_run(run)
+    proposal = pull_request.prepare(
+        reading.repo, reading.task, reading.resolve(revision), style=Style(style), onto=onto
+    )
+    user = landing.identity(reading.repo, os.environ)
+    there = publishing.find(reading.repo, remote, os.environ) if remote else None
+    wish = _Wish(repeat=repeat, signoff=signoff, remote=there, as_json=as_json)
+    _warn(proposal)
+    if dry_run:
+        _print_plan(proposal, wish)
+    elif print_body:
+        trial = _measure(reading, proposal, repeat, signals)
+        click.echo(_text(reading, proposal, trial, wish, user), nl=False)
+    else:
+        done = _propose(reading, proposal, wish, user, signals)
+        pushed = _push(proposal, done, wish, signals)
+        _print_done(proposal, done, wish, pushed)
+
+
+def _warn(proposal: Proposal) -> None:
+    for warning in proposal.warnings:
+        click.echo(f"evogit: {safe(warning)}", err=True)
+
+
+def _branch(proposal: Proposal, number: int) -> str:
+    return refs.proposed_ref(proposal.task.run, number).removeprefix("refs/heads/")
+
+
+def _name(proposal: Proposal) -> str:
+    return proposal.target.branch or proposal.target.commit[:12]
+
+
+def _print_plan(proposal: Proposal, wish: _Wish) -> None:
+    known = landing.branches(proposal.repo, proposal.task.run)
+    found = pull_request.known_branch(proposal, known)
+    branch = _branch(proposal, found.number if found else pull_request.free_number(known, {}))
+    if wish.as_json:
+        print_json({"run": proposal.task.run, "best": proposal.best, "branch": branch, "onto": _name(proposal),
+                    "style": proposal.style, "warnings": list(proposal.warnings)})  # fmt: skip
+        return
+    out = console()
+    out.print(plain(f"would measure {_name(proposal)} and {proposal.best[:12]} {wish.repeat} times each"))
+    form = "one commit" if proposal.style is Style.SQUASH else "a merge commit of the lineage"
+    out.print(plain(f"would write {form} on {_name(proposal)} to the branch {branch}, if the gain is real"))
+    if wish.remote:
+        out.print(plain(f"would push it to {forge.without_secrets(wish.remote.name)}"))
+    out.print(plain(promote.summary(proposal.repo, proposal.target_tree, proposal.tree).rstrip()))
+
+
+def _propose(reading: Reading, proposal: Proposal, wish: _Wish, user: str, signals: StopSignals) -> _Done:
+    repo, run = reading.repo, reading.task.run
+    if blocker := refs.branch_blocker(repo, run):
+        raise UsageError(f"{blocker} stands where the branch evogit/{run}/pr-… would go; rename it (git branch -m)")
+    known = landing.branches(repo, run)
+    found = pull_request.known_branch(proposal, known)
+    if found and pull_request.is_current(proposal, found, signed_off=user if wish.signoff else None):
+        return _Done(number=found.number, commit=found.tip, how="unchanged", trial=None)
+    if found and landing.is_checked_out(repo, run, found.number):
+        raise UsageError(
+            f"{_branch(proposal, found.number)} proposes an older version and is checked out, so it is not moved; "
+            "check out another branch there"
+        )
+    there = publishing.proposed(repo, wish.remote, run, os.environ) if wish.remote else {}
+    trial = _measure(reading, proposal, wish.repeat, signals)
+    text = _text(reading, proposal, trial, wish, user)
+    commit = landing.write_commit(repo, text, proposal.tree, proposal.parents, os.environ)
+    number = found.number if found else pull_request.free_number(landing.branches(repo, run), there)
+    landing.move_branch(repo, run, number, old=found.tip if found else None, new=commit)
+    return _Done(number=number, commit=commit, how="updated" if found else "new", trial=trial)
+
+
+def _measure(reading: Reading, proposal: Proposal, repeat: int, signals: StopSignals) -> Trial:
+    folder = scratch.folder(reading.repo, reading.task.run, scratch.for_evaluation())
+    launcher = Launcher(lambda: signals.reason is not None)
+    try:
+        trial = pull_request.measure(
+            proposal, repeat, lambda tree: _measure_fresh(reading, folder, launcher, tree), _tell
+        )
+    except Cancelled:
+        sys.exit(signals.exit_code)
+    finally:
+        launcher.close()
+        scratch.remove(folder)
+    if signals.reason is not None:
+        sys.exit(signals.exit_code)
+    return trial
+
+
+def _measure_fresh(reading: Reading, folder: Path, launcher: Launcher, tree: TreeId) -> Measurement:
+    # A new meter each time: its export begins by removing whatever is there.
+    return assembly.meter(reading.repo, reading.task, folder, launcher, os.environ).measure(tree)
+
+
+def _tell(side: str, measured: Measurement) -> None:
+    said = number(measured.value) if measured.value is not None else measured.status.value
+    click.echo(f"evogit: {side} {said}  in {measured.seconds:.3g} s", err=True)
+
+
+def _text(reading: Reading, proposal: Proposal, trial: Trial, wish: _Wish, user: str) -> str:
+    name = wish.remote.name if wish.remote and wish.remote.is_configured else "origin"
+    found = pull_request.facts(
+        proposal, reading.snapshot, trial, remote=name, user=user, signoff=wish.signoff,
+        where=(KIND, platform.node()[:64] or "unknown"),
+    )  # fmt: skip
+    return pull_text.message(found)
+
+
+def _push(proposal: Proposal, done: _Done, wish: _Wish, signals: StopSignals) -> str | None:
+    if wish.remote is None:
+        return None
+    try:
+        return publishing.push(proposal.repo, wish.remote, proposal.task.run, done.number, os.environ)
+    except EvogitError as error:
+        if signals.reason is not None:
+            sys.exit(signals.exit_code)
+        branch = _branch(proposal, done.number)
+        raise type(error)(f"{branch} is written here but not pushed: {error}") from error
+
+
+def _print_done(proposal: Proposal, done: _Done, wish: _Wish, pushed: str | None) -> None:
+    branch = _branch(proposal, done.number)
+    message = landing.message_of(proposal.repo, done.commit)
+    opening = _opening(proposal, wish, branch)
+    if wish.as_json:
+        sides = {"before": done.trial.reference, "after": done.trial.proposed} if done.trial else {}
+        print_json(
+            {"run": proposal.task.run, "best": proposal.best, "branch": branch, "commit": done.commit, "how": done.how,
+             "onto": _name(proposal), "style": proposal.style, "title": message.partition("\n")[0],
+             "measured": {side: pull_text.metrics_of(found) for side, found in sides.items()}, "pushed": pushed,
+             "open": [*opening.lines, *([opening.address] if opening.address else [])],
+             "warnings": list(proposal.warnings)}
+        )  # fmt: skip
+        return
+    out = console()
+    words = {"new": "", "updated": "  (a newer version)", "unchanged": "  (as proposed before; not measured again)"}
+    out.print(plain(f"{branch}  {done.commit[:12]}  {message.partition(chr(10))[0]}{words[done.how]}"))
+    out.print(plain(f"read it with `git show {branch}`"))
+    if wish.remote is None:
+        out.print(plain(f"push it with `evogit pr --remote NAME`, or `git push NAME {branch}`"))
+        return
+    where = forge.without_secrets(wish.remote.name)
+    out.print(plain(f"{where} has it" if pushed == "unchanged" else f"pushed to {where}"))
+    out.print(plain("open the pull request:"))
+    for line in (*opening.lines, *([opening.address] if opening.address else [])):
+        out.print(plain(f"  {line}"))
+    out.print(plain(f"reviewers see scores and lineage when the run is there, too: evogit sync {where}"))
+
+
+def _opening(proposal: Proposal, wish: _Wish, branch: str) -> forge.Opening:
+    if wish.remote is None:
+        return forge.Opening()
+    return forge.opening(
+        wish.remote.url, wish.remote.name, head=branch, onto=proposal.target.branch, target=proposal.target.commit,
+        single=proposal.style is Style.SQUASH,
+    )  # fmt: skip

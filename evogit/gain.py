@@ -1,0 +1,78 @@
+"""Whether one of two measured trees is really better: the rule by which a result may be proposed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+from statistics import median
+
+from evogit.model import Direction, Measurement
+
+RULE = (
+    "The median must be better, and luck alone must rank the measurements so in at most 1 of 20 cases (one-sided "
+    "rank-sum test); where no score varies at all, any difference counts"
+)
+"""For help and for the text of a proposal."""
+_LUCK = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Measurements of what is there and of what is proposed, taken in turns; the same number of each."""
+
+    reference: tuple[Measurement, ...]
+    proposed: tuple[Measurement, ...]
+    direction: Direction
+
+    @property
+    def before(self) -> float:
+        """The median of what is there."""
+        return median(values(self.reference))
+
+    @property
+    def after(self) -> float:
+        """The median of what is proposed."""
+        return median(values(self.proposed))
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the median is better."""
+        return self.after > self.before if self.direction is Direction.MAXIMIZE else self.after < self.before
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether no score varied."""
+        return len(set(values(self.reference))) == len(set(values(self.proposed))) == 1
+
+    @property
+    def luck(self) -> int:
+        """In one of how many cases luck alone ranks the measurements at least as well, rounded down."""
+        sign = 1 if self.direction is Direction.MAXIMIZE else -1
+        proposed = [sign * value for value in values(self.proposed)]
+        return _one_in([sign * value for value in values(self.reference)], proposed)
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the gain stands up to `RULE`."""
+        return self.is_better and (self.is_steady or self.luck >= _LUCK)
+
+
+def values(measured: Sequence[Measurement]) -> list[float]:
+    """Return the scores of measurements that have one."""
+    return [one.value for one in measured if one.value is not None]
+
+
+def _one_in(low: Sequence[float], high: Sequence[float]) -> int:
+    """Return in one of how many deals of the values `high` gets at least its sum of ranks; ties share ranks."""
+    pool = sorted((*low, *high))
+    rank = {value: pool.index(value) * 2 + pool.count(value) + 1 for value in pool}
+    ways: list[Counter[int]] = [Counter({0: 1}), *(Counter() for _ in high)]
+    for value in pool:
+        for size in range(len(high), 0, -1):
+            for total, count in ways[size - 1].items():
+                ways[size][total + rank[value]] += count
+    reached = sum(rank[value] for value in high)
+    as_good = sum(count for total, count in ways[-1].items() if total >= reached)
+    return comb(len(pool), len(high)) // as_good
