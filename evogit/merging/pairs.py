@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from evogit.merging.combine import meeting_point
-from evogit.model import CommitId, TreeId
+from evogit.model import CommitId, Direction, TreeId
 from evogit.phylogeny import Phylogeny
 from evogit.store import merge
 from evogit.store.repository import Repository
@@ -23,7 +23,10 @@ _TOUCHING = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two candidates that parted at `base`; `promise` is what both gains together would be worth."""
+    """Two candidates that parted at `base`; `promise` is the score of both gains together, did they just add up.
+
+    `complement` says from 0 to 1 how evenly they share the wins on single instances.
+    """
 
     parents: tuple[CommitId, CommitId]
     base: CommitId
@@ -64,7 +67,8 @@ class Mates:
     def pairs(self) -> list[Pair]:
         """Return the pairs worth merging, the most promising first.
 
-        Neither is the other's ancestor, both beat their common ancestor, and nobody tried them together.
+        Neither is the other's ancestor, both beat their common ancestor, nobody tried them together, and if their gains
+        add up, they beat the best there is.
 
         Raises:
             StorageError: a commit or a tree cannot be read.
@@ -73,7 +77,8 @@ class Mates:
         found = [
             pair for number, one in enumerate(pool) for other in pool[number + 1 :] if (pair := self._pair(one, other))
         ]
-        return sorted(found, key=lambda pair: (-pair.promise, pair.parents))
+        sign = -1.0 if self._graph.snapshot.direction is Direction.MAXIMIZE else 1.0
+        return sorted(found, key=lambda pair: (sign * pair.promise, pair.parents))
 
     def pool(self) -> list[CommitId]:
         """Return the promising candidates, the best first: gains that no child of theirs has beaten."""
@@ -89,22 +94,18 @@ class Mates:
         if frozenset((one, other)) in graph.tried:
             return None
         base = self._base(one, other)
-        values = [graph.value(commit) for commit in (one, other, base) if commit]
-        left, right, before = values if len(values) == 3 else (None, None, None)
-        if base is None or left is None or right is None or before is None:
+        before = graph.value(base) if base else None
+        if base is None or before is None:
             return None
-        if not (graph.snapshot.is_better(left, before) and graph.snapshot.is_better(right, before)):
+        left, right = graph.value(one), graph.value(other)
+        better = graph.snapshot.is_better
+        if left is None or right is None or not (better(left, before) and better(right, before)):
+            return None
+        promise = left + right - before
+        if graph.field.best is not None and not better(promise, graph.field.best):
             return None
         disjoint = not (self._paths(base, one).keys() & self._paths(base, other).keys())
-        return Pair((one, other), base, abs(left - before) + abs(right - before) + self._offset(before), disjoint,
-                    self._complement(one, other))  # fmt: skip
-
-    def _offset(self, before: float) -> float:
-        """Return how much better the common ancestor is than the run's base, so that promises can be compared."""
-        start = self._graph.value(self._graph.base)
-        if start is None:
-            return 0.0
-        return abs(before - start) if self._graph.snapshot.is_better(before, start) else -abs(before - start)
+        return Pair((one, other), base, promise, disjoint, self._complement(one, other))
 
     def _base(self, one: CommitId, other: CommitId) -> CommitId | None:
         """Return where two candidates parted; None when one is the other's ancestor."""

@@ -85,8 +85,8 @@ class Repository:
             raise StorageError(f"{commit[:12]} is not a commit")
         return found
 
-    def content(self, oid: pygit2.Oid | str, kind: Literal["tree", "blob"]) -> bytes:
-        """Return the bytes of a tree or a blob.
+    def content(self, oid: pygit2.Oid | str, kind: Literal["commit", "tree", "blob"]) -> bytes:
+        """Return the bytes of a commit, a tree or a blob.
 
         Raises:
             StorageError: it is missing, damaged or of another kind.
