@@ -6,7 +6,9 @@ EvogitError                 1   the command could not do what was asked
 │   ├── ConfigError         2   evogit.toml or an agent definition is wrong
 │   └── RepositoryError     2   the repository is in a state evogit cannot work in
 ├── StorageError            6   Git refused a read or a write that should work
-│   └── RefMoved            6   another writer moved a ref between our read and our write
+│   ├── RefMoved            6   another writer moved a ref between our read and our write
+│   └── RemoteUnreachable   6   another repository could not be reached, or said nothing of use
+├── Untrusted               5   the definition of a run came from elsewhere, and nobody here said that it may run
 └── EvaluatorBroken         2   the user's evaluator itself does not work
 
 A bad candidate is never an exception: it is a score with a status.
@@ -47,6 +49,16 @@ class StorageError(EvogitError):
 
 class RefMoved(StorageError):
     """Another writer moved a ref between our read and our write."""
+
+
+class RemoteUnreachable(StorageError):
+    """Another repository could not be reached, or said nothing of use."""
+
+
+class Untrusted(EvogitError):
+    """The definition of a run came from elsewhere, and nobody here said that its command may run."""
+
+    exit_code = 5
 
 
 class EvaluatorBroken(EvogitError):

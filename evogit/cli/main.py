@@ -21,12 +21,16 @@ _COMMANDS = {
     "status": ("look", "Show how a run stands"),
     "log": ("look", "List what was tried, newest first"),
     "runs": ("look", "List the runs of this repository"),
+    "tree": ("tree", "Draw the family tree with scores"),
+    "lineage": ("tree", "Show step by step how a candidate came to be"),
     "show": ("candidate", "Show one candidate and its records"),
     "best": ("candidate", "Show the best candidate"),
     "diff": ("candidate", "Show what a candidate changes"),
     "evaluate": ("candidate", "Measure a commit now"),
     "apply": ("land", "Stage a candidate's change as your own"),
     "pr": ("land", "Propose a candidate as a pull request"),
+    "sync": ("sync", "Exchange runs with a remote"),
+    "plan": ("plan", "Show what an agent would do next, or check a recorded plan"),
     "doctor": ("setup", "Check that this repository can be evolved"),
     "clean": ("setup", "Remove what runs left behind"),
 }
@@ -35,7 +39,8 @@ Exit codes:
   0    done
   1    failed
   2    wrong usage, configuration or repository state
-  6    storage trouble
+  5    the definition of a run is not trusted here yet
+  6    storage or remote trouble
   70   a bug in evogit; a log file is named
   125  untestable (evaluate, for git bisect run)
   130  interrupted (143: terminated)

@@ -1,0 +1,252 @@
+"""Exchange of runs with another clone or a hub: fetch, judge, take over what grew, push what is ours.
+
+Nothing is ever merged: each journal has one writer, so of two states one continues the other, or something is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import pygit2
+
+from evogit.errors import RefMoved, StorageError
+from evogit.model import RunName
+from evogit.store import locking, private, refs, takeover, tracking, transfer
+from evogit.store import remote as remotes
+from evogit.store.objects import Durability
+from evogit.store.outcomes import Outcome, Report
+from evogit.store.remote import Remote
+from evogit.store.repository import Repository
+from evogit.store.takeover import TROUBLE, Judgement, Situation
+from evogit.store.tracking import Item, Kind
+from evogit.store.transfer import Push
+
+_MAX_JOURNALS = 1000
+_MAX_SHOWN = 20_000
+_MAX_NAMED = 20
+_LONGEST_WAIT = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What to exchange: one run or all; with `relay` also journals of others that the remote lacks."""
+
+    run: RunName | None = None
+    relay: bool = False
+    publish_branches: bool = False
+    tasks_only: bool = False
+    dry_run: bool = False
+
+
+@dataclass(slots=True)
+class _PutOff:
+    """A push that was refused: it is tried ever more seldom."""
+
+    wait: int = 0
+    left: int = 0
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What one exchange knows and means to send."""
+
+    here: Mapping[Item, pygit2.Oid]
+    shown: Mapping[Item, pygit2.Oid]
+    outcomes: dict[Item, Outcome] = field(default_factory=dict)
+    pushes: dict[Item, Push] = field(default_factory=dict)
+
+
+class Exchange:
+    """Exchanges with one remote, again and again; what was wrong before is not fetched again until it moves."""
+
+    def __init__(self, repo: Repository, remote: Remote, wish: Wish) -> None:
+        self._repo, self._remote, self._wish = repo, remote, wish
+        self._clone = private.clone_id(repo)
+        self._known: dict[Item, tuple[pygit2.Oid, pygit2.Oid | None, Judgement]] = {}
+        self._refused: dict[Item, _PutOff] = {}
+
+    @property
+    def remote(self) -> Remote:
+        """The other side."""
+        return self._remote
+
+    def round(self) -> Report:
+        """Exchange once, and return what became of each ref.
+
+        Raises:
+            RemoteUnreachable: the remote could not be reached, or broke off.
+            StorageError: Git would not read or write.
+        """
+        if self._wish.dry_run:
+            return self._round()
+        with locking.alone(self._repo, f"sync-{self._remote.slug}"):
+            return self._round()
+
+    def waiting(self) -> int:
+        """Return how many journals of this clone the remote was not seen to have.
+
+        Raises:
+            StorageError: the refs cannot be read.
+        """
+        own = ((item, tip) for item, tip in self._here().items() if item.kind is Kind.JOURNAL and self._is_own(item))
+        return sum(refs.read(self._repo, item.tracking(self._remote.slug)) != tip for item, tip in own)
+
+    def _round(self) -> Report:
+        listed = remotes.list_refs(self._repo, self._remote, (tracking.JOURNALS, tracking.TASKS, tracking.BRANCHES))
+        odd = list(self._odd_names(listed))
+        plan = _Plan(self._here(), self._shown(listed))
+        self._fetch(plan)
+        for item in sorted(plan.here.keys() | plan.shown.keys()):
+            if item not in plan.outcomes and item.kind is not Kind.BRANCH:
+                self._judge(plan, item)
+        self._take(plan)
+        self._plan_pushes(plan)
+        self._push(plan)
+        if self._remote.is_bundle and not self._wish.dry_run:
+            tracking.drop(self._repo, [item.tracking(self._remote.slug) for item in plan.shown])
+        return Report(self._remote, (*odd, *(plan.outcomes[item] for item in sorted(plan.outcomes))))
+
+    def _here(self) -> dict[Item, pygit2.Oid]:
+        return {item: tip for item, tip in tracking.local(self._repo) if self._is_wanted(item)}
+
+    def _shown(self, listed: Mapping[str, pygit2.Oid]) -> dict[Item, pygit2.Oid]:
+        parsed = ((tracking.parse(name), tip) for name, tip in listed.items())
+        found = {item: tip for item, tip in parsed if item and self._is_wanted(item)}
+        if len(found) > _MAX_SHOWN:
+            raise StorageError(
+                f"{self._remote} shows {len(found)} refs of runs, and at most {_MAX_SHOWN} are read; "
+                "name a run with --run"
+            )
+        return found
+
+    def _is_wanted(self, item: Item) -> bool:
+        return self._wish.run in (None, item.run) and (item.kind is Kind.TASK or not self._wish.tasks_only)
+
+    def _is_own(self, item: Item) -> bool:
+        return item.agent.endswith(f"-{self._clone}")
+
+    def _odd_names(self, listed: Mapping[str, pygit2.Oid]) -> Iterator[Outcome]:
+        odd = [name for name in listed if name.startswith(tracking.JOURNALS) and not tracking.parse(name)]
+        if self._wish.run is not None:
+            odd = [name for name in odd if name.startswith(refs.notes_prefix(self._wish.run))]
+        for name in odd[:_MAX_NAMED]:
+            yield Outcome(name=name, ref=name, situation=Situation.INVALID, detail="no name of a journal")
+        if len(odd) > _MAX_NAMED:
+            what = f"{len(odd) - _MAX_NAMED} more refs"
+            yield Outcome(name=what, ref="", situation=Situation.INVALID, detail="no names of journals")
+
+    def _fetch(self, plan: _Plan) -> None:
+        """Bring what moved into the tracking refs; what cannot be brought is an outcome."""
+        wanted: dict[str, Item] = {}
+        journals: dict[RunName, int] = {}
+        for item in sorted(plan.here.keys() | plan.shown.keys()):
+            if item.kind is Kind.JOURNAL:
+                journals[item.run] = journals.get(item.run, 0) + 1
+            theirs = plan.shown.get(item)
+            if theirs is None or self._is_known(plan, item) or self._wish.dry_run:
+                continue
+            if item not in plan.here and journals.get(item.run, 0) > _MAX_JOURNALS and item.kind is not Kind.TASK:
+                self._say(plan, item, Judgement(Situation.INVALID, f"a run has at most {_MAX_JOURNALS} journals"))
+            elif theirs == plan.here.get(item):
+                self._track(item, theirs)
+            elif refs.read(self._repo, item.tracking(self._remote.slug)) != theirs:
+                wanted[item.ref] = item
+        targets = {ref: item.tracking(self._remote.slug) for ref, item in wanted.items()}
+        for ref, reason in transfer.fetch(self._repo, self._remote, targets).items():
+            self._remember(plan, wanted[ref], Judgement(Situation.INVALID, f"it cannot be fetched: {reason}"))
+
+    def _track(self, item: Item, tip: pygit2.Oid) -> None:
+        name = item.tracking(self._remote.slug)
+        if not self._remote.is_bundle and refs.read(self._repo, name) != tip:
+            tracking.point(self._repo, name, tip)
+
+    def _is_known(self, plan: _Plan, item: Item) -> bool:
+        """Say again what was wrong before, when neither side moved since."""
+        known = self._known.get(item)
+        if known is None or known[:2] != (plan.shown.get(item), plan.here.get(item)):
+            return False
+        self._say(plan, item, known[2])
+        return True
+
+    def _remember(self, plan: _Plan, item: Item, judged: Judgement) -> None:
+        self._known[item] = (plan.shown[item], plan.here.get(item), judged)
+        self._say(plan, item, judged)
+
+    def _say(self, plan: _Plan, item: Item, judged: Judgement, *, taken: bool = False) -> None:
+        plan.outcomes[item] = Outcome(
+            name=str(item), ref=item.ref, situation=judged.situation, detail=judged.detail, taken=taken
+        )
+
+    def _judge(self, plan: _Plan, item: Item) -> None:
+        ours, theirs = plan.here.get(item), plan.shown.get(item)
+        if theirs is not None and theirs != ours and not self._wish.dry_run:
+            # The remote may have moved since it listed its refs: what was fetched counts.
+            theirs = refs.read(self._repo, item.tracking(self._remote.slug)) or theirs
+        if self._wish.dry_run and theirs is not None and theirs not in self._repo.raw:
+            situation = Situation.FAST_FORWARD if ours else Situation.NEW
+            self._say(plan, item, Judgement(situation, "not fetched, so not looked at yet"))
+            return
+        judged = takeover.judge(self._repo, item, ours, theirs, own=self._is_own(item))
+        if judged.situation in TROUBLE:
+            self._remember(plan, item, judged)
+        else:
+            self._say(plan, item, judged)
+
+    def _take(self, plan: _Plan) -> None:
+        gains = [item for item, one in plan.outcomes.items() if Judgement(one.situation).is_gain]
+        if self._wish.dry_run:
+            for item in gains:
+                plan.outcomes[item] = replace(plan.outcomes[item], taken=True)
+        if not gains or self._wish.dry_run:
+            return
+        durability = Durability(self._repo)
+        durability.flush()
+        durability.close()
+        with locking.alone(self._repo, "takeover"):
+            for item in gains:
+                situation, detail, taken = plan.outcomes[item].situation, plan.outcomes[item].detail, False
+                theirs = refs.read(self._repo, item.tracking(self._remote.slug))
+                try:
+                    if theirs is not None:
+                        takeover.take(self._repo, item, plan.here.get(item), theirs, str(self._remote))
+                        taken = True
+                except RefMoved:
+                    detail = "it moved here meanwhile; the next sync looks again"
+                self._say(plan, item, Judgement(situation, detail), taken=taken)
+
+    def _plan_pushes(self, plan: _Plan) -> None:
+        if self._remote.is_bundle:
+            return
+        for item, tip in plan.here.items():
+            ahead = item in plan.outcomes and plan.outcomes[item].situation is Situation.AHEAD
+            if item.kind is Kind.BRANCH and self._wish.publish_branches and self._is_own(item):
+                if tip != (theirs := plan.shown.get(item)):
+                    plan.pushes[item] = Push(item.ref, tip, replaces=str(theirs or ""))
+                    self._say(plan, item, Judgement(Situation.AHEAD))
+            elif ahead and (item.kind is Kind.TASK or self._is_own(item) or self._wish.relay):
+                if (put_off := self._refused.get(item)) and put_off.left > 0:
+                    put_off.left -= 1
+                else:
+                    plan.pushes[item] = Push(item.ref, tip)
+
+    def _push(self, plan: _Plan) -> None:
+        if self._wish.dry_run:
+            for item in plan.pushes:
+                plan.outcomes[item] = replace(plan.outcomes[item], sent=True)
+        if not plan.pushes or self._wish.dry_run:
+            return
+        answers = transfer.push(self._repo, self._remote, list(plan.pushes.values()))
+        for item, one in plan.pushes.items():
+            reason = answers[one.ref]
+            detail = f"the remote refused it: {reason}" if reason else plan.outcomes[item].detail
+            plan.outcomes[item] = Outcome(
+                name=str(item), ref=item.ref, situation=Situation.AHEAD, sent=not reason, refused=bool(reason),
+                detail=detail,
+            )  # fmt: skip
+            if reason is None:
+                self._refused.pop(item, None)
+                self._track(item, one.tip)
+            else:
+                wait = min(_LONGEST_WAIT, 2 * self._refused.get(item, _PutOff()).wait + 1)
+                self._refused[item] = _PutOff(wait, wait)

@@ -1,0 +1,83 @@
+"""Which definitions of runs may run here: those begun here, and those a person said yes to.
+
+A task that came from another repository decides what command is run, so it is other people's code until then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from evogit.errors import StorageError, Untrusted
+from evogit.store.commits import plain_text
+from evogit.store.repository import Repository
+from evogit.store.task import Definition, Task
+
+_FILE = "trusted.txt"
+_SHOWN = 200
+
+
+def digest(definition: Definition) -> str:
+    """Return the SHA-256 of all that decides what is executed: the whole definition, but not goal or state in force."""
+    found = hashlib.sha256()
+    parts = [definition.base.encode(), definition.config_text, *(p.encode() for p in definition.editable), b""]
+    parts += [p.encode() for p in definition.protected]
+    for path, entry in sorted(definition.files.items()):
+        parts += [path, b"%o %s" % (entry.mode, str(entry.id).encode())]
+    for part in parts:
+        found.update(b"%d:%s" % (len(part), part))
+    return found.hexdigest()
+
+
+def is_trusted(repo: Repository, task: Task) -> bool:
+    """Return whether what this task runs may run here.
+
+    Raises:
+        StorageError: the list of what may cannot be read.
+    """
+    if task.tip == task.definition.base:
+        return True  # it stands in no ref: it was made from this work tree just now
+    try:
+        return digest(task.definition) in (repo.private / _FILE).read_text(errors="replace").split()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageError(f"cannot read {repo.private / _FILE}: {error.strerror}") from error
+
+
+def add(repo: Repository, task: Task) -> None:
+    """Remember that this definition may run here.
+
+    Raises:
+        StorageError: the list cannot be written.
+    """
+    if is_trusted(repo, task):
+        return
+    try:
+        repo.private.mkdir(exist_ok=True)
+        descriptor = os.open(repo.private / _FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, f"\n{digest(task.definition)}\n".encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StorageError(f"cannot write {repo.private / _FILE}: {error.strerror}") from error
+
+
+def require(repo: Repository, task: Task) -> None:
+    """Check that what this task runs may run here.
+
+    Raises:
+        Untrusted: nobody said so yet.
+        StorageError: as for `is_trusted`.
+    """
+    if is_trusted(repo, task):
+        return
+    command = task.definition.config.evaluator.command
+    words = plain_text(command if isinstance(command, str) else " ".join(command))
+    shown = words if len(words) <= _SHOWN else words[:_SHOWN] + "…"
+    raise Untrusted(
+        f"the definition of run {task.run} came from elsewhere; it would run `{shown}` as you, on "
+        f"{task.definition.base[:12]}: look at both (git show {task.tip[:12]}:evogit.toml), "
+        "then say --trust to `evogit agent`"
+    )
