@@ -8,14 +8,14 @@ from evogit.store import git
 from evogit.store.repository import Repository
 
 
-def patch(repo: Repository, base: CommitId, commit: CommitId, *, stat: bool = False) -> bytes:
-    """Return what `commit` changes against `base`, as a patch or (with `stat`) as a summary.
+def patch(repo: Repository, base: CommitId, changed: CommitId | TreeId, *, stat: bool = False) -> bytes:
+    """Return what a commit or tree changes against `base`, as a patch or (with `stat`) as a summary.
 
     Raises:
         StorageError: git failed.
     """
     form = ["--stat"] if stat else ["--binary", "--full-index"]
-    return git.run(repo, ["diff", "--no-ext-diff", "--no-textconv", "--no-color", *form, base, commit, "--"])
+    return git.run(repo, ["diff", "--no-ext-diff", "--no-textconv", "--no-color", *form, base, changed, "--"])
 
 
 def summary(repo: Repository, old: TreeId, new: TreeId) -> str:
@@ -28,8 +28,10 @@ def summary(repo: Repository, old: TreeId, new: TreeId) -> str:
     return git.run(repo, ["diff", *form, old, new, "--"]).decode("utf-8", "replace")
 
 
-def stage(repo: Repository, base: CommitId, commit: CommitId, *, dry_run: bool = False) -> list[str]:
+def stage(repo: Repository, base: CommitId, tree: TreeId, *, named: str, dry_run: bool = False) -> list[str]:
     """Apply the change to the index and the work tree, all of it or nothing, and return the paths it touches.
+
+    `named` is what the change is called in messages.
 
     Raises:
         UsageError: there is no work tree, nothing to apply, or the user's files are in the way.
@@ -37,15 +39,15 @@ def stage(repo: Repository, base: CommitId, commit: CommitId, *, dry_run: bool =
     """
     if repo.work is None:
         raise UsageError(f"{repo.common} is bare; apply needs a work tree (git worktree add, or clone it)")
-    change = patch(repo, base, commit)
+    change = patch(repo, base, tree)
     if not change:
-        raise UsageError(f"{commit[:12]} changes nothing against the base")
-    names = git.run(repo, ["diff", "--name-only", "-z", base, commit, "--"]).decode("utf-8", "surrogateescape")
+        raise UsageError(f"{named} changes nothing against the base")
+    names = git.run(repo, ["diff", "--name-only", "-z", base, tree, "--"]).decode("utf-8", "surrogateescape")
     try:
         git.run(repo, ["apply", "--index", *(["--check"] if dry_run else []), "-"], stdin=change, in_work_tree=True)
     except StorageError as error:
         raise UsageError(
-            f"the change of {commit[:12]} does not fit the work tree; commit or stash your own changes of these files, "
+            f"the change of {named} does not fit the work tree; commit or stash your own changes of these files, "
             f"or check out {base[:12]} first\n{error}"
         ) from error
     return [name for name in names.split("\0") if name]

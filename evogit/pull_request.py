@@ -56,6 +56,18 @@ class Proposal:
         return TreeId(str(self.repo.commit(self.target.commit).tree_id))
 
 
+def own_change(repo: Repository, task: Task, commit: CommitId) -> tuple[TreeId, tuple[str, ...]]:
+    """Return the base's tree with a commit's change, protected files left out, and a sentence if any were.
+
+    Raises:
+        UsageError: nothing would be left of the tree.
+        StorageError: Git would not read or write.
+    """
+    tree = TreeId(str(repo.commit(commit).tree_id))
+    changed, left = landing.own_change(repo, task.definition, task.base_tree, tree)
+    return changed, tuple(_of_paths("left out, since protected files are not what was measured", left))
+
+
 def prepare(repo: Repository, task: Task, best: CommitId, *, style: Style, onto: str | None) -> Proposal:
     """Return what would be proposed; protected files keep the target's content, since they were not what was measured.
 
@@ -67,7 +79,7 @@ def prepare(repo: Repository, task: Task, best: CommitId, *, style: Style, onto:
     if not landing.descends(repo, best, definition.base):
         raise UsageError(f"{best[:12]} does not descend from {definition.base[:12]}, the base of run {task.run}")
     target = landing.target(repo, definition.base, onto)
-    changed, left = landing.own_change(repo, definition, task.base_tree, TreeId(str(repo.commit(best).tree_id)))
+    changed, left = own_change(repo, task, best)
     onto_tree = TreeId(str(repo.commit(target.commit).tree_id))
     name = target.branch or target.commit[:12]
     try:
@@ -80,7 +92,7 @@ def prepare(repo: Repository, task: Task, best: CommitId, *, style: Style, onto:
     if tree == onto_tree:
         raise UsageError(f"{best[:12]} changes nothing on {name}; there is nothing to propose")
     warnings = (
-        *_of_paths("left out, since protected files are not what was measured", left),
+        *left,
         *_of_paths("judged by the run's own version of", landing.foreign_judges(repo, definition, onto_tree)),
         *_to_look_at(repo, task, onto_tree, tree),
     )

@@ -23,7 +23,7 @@ from evogit.sandbox import KIND, Cancelled, Launcher
 from evogit.store import landing, publishing, refs, scratch
 from evogit.store.publishing import Remote
 
-_REV = click.argument("revision", metavar="REV", required=False)
+_REV = click.argument("revision", metavar="[REV]", required=False)
 
 
 @click.command("apply")
@@ -33,12 +33,16 @@ _REV = click.argument("revision", metavar="REV", required=False)
 def apply_command(revision: str | None, dry_run: bool, run: str | None) -> None:
     """Stage a candidate's change as your own.
 
-    The change against the base goes to the index and the work tree, all of it or nothing; you commit it. REV is a
-    commit, an agent's name or `best` (the default).
+    The change against the base goes to the index and the work tree, all of it or nothing; you commit it. Protected
+    files are left out, since they are not what was measured. REV is a commit, an agent's name or `best` (the default).
     """
     reading = context.read_run(run)
     commit = reading.resolve(revision)
-    paths = promote.stage(reading.repo, reading.task.definition.base, commit, dry_run=dry_run)
+    definition = reading.task.definition
+    tree, left = pull_request.own_change(reading.repo, reading.task, commit)
+    paths = promote.stage(reading.repo, definition.base, tree, named=commit[:12], dry_run=dry_run)
+    for warning in left:
+        click.echo(f"evogit: {safe(warning)}", err=True)
     verb = "would stage" if dry_run else "staged"
     out = console()
     out.print(plain(f"{verb} the change of {commit[:12]} ({number(reading.value(commit))}): {', '.join(paths)}"))
@@ -68,7 +72,7 @@ class _Done:
 
 @click.command("pr", epilog=f"\b\nWhen is a gain real?\n\n{RULE}.")
 @_REV
-@click.option("--style", type=click.Choice([*Style]), default=Style.SQUASH, show_default=True,
+@click.option("--style", type=click.Choice([style.value for style in Style]), default="squash", show_default=True,
               help="One commit, or a merge commit of the lineage as it evolved")  # fmt: skip
 @click.option(
     "--onto", metavar="BRANCH", help="What it shall be merged into; default: the checked-out branch, or the base"
