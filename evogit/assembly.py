@@ -17,7 +17,7 @@ from evogit.proposers.protocol import Proposer
 from evogit.proposers.tuner import Tuner
 from evogit.sandbox import Launcher
 from evogit.stopping import Limits
-from evogit.store import private, repository, scratch
+from evogit.store import private, repository, scratch, trust
 from evogit.store.export import Export
 from evogit.store.ledger import Writer
 from evogit.store.repository import Repository
@@ -52,7 +52,12 @@ def policy(definition: Definition) -> Policy:
 
 
 def meter(repo: Repository, task: Task, folder: Path, launcher: Launcher, caller: Mapping[str, str]) -> CommandMeter:
-    """Return what measures trees for this task, exporting them into `folder`."""
+    """Return what measures trees for this task, exporting them into `folder`.
+
+    Raises:
+        Untrusted: its definition came from elsewhere, and nobody here said that it may run.
+    """
+    trust.require(repo, task)
     export = Export(repo, task.definition, folder / "tree")
     return CommandMeter(task.definition.config.evaluator, export, launcher, caller)
 

@@ -1,7 +1,8 @@
-"""Starts agents as processes of their own and watches them; it holds no state that the run needs."""
+"""Starts agents, and the exchange with a remote, as processes of their own; it holds no state that the run needs."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,11 +12,22 @@ from pathlib import Path
 
 from evogit.config import AgentUse
 from evogit.errors import StorageError
+from evogit.model import RunName
 from evogit.store import private
+from evogit.store.remote import Remote
 from evogit.store.repository import Repository
 from evogit.store.task import Task
 
 _POLL_S = 0.2
+_SYNC_EVERY_S = 3
+_POLLS_BEFORE_NEW = 10
+_LAST_SYNC_S = 60.0
+
+
+def program(repo: Repository) -> list[str]:
+    """Return the command line of evogit for this repository, from whatever folder."""
+    # -P: a module of the user's repository must not stand in for one of ours.
+    return [sys.executable, "-P", "-m", "evogit", f"--git-dir={repo.common}"]
 
 
 @dataclass(slots=True)
@@ -56,8 +68,7 @@ class Swarm:
         folder = private.run_folder(repo, task.run)
         for use in (wanted.use for wanted in uses for _ in range(wanted.count)):
             log = folder / f"start-{len(self.members) + 1}.log"
-            # -P: a module of the user's repository must not stand in for one of ours.
-            command = [sys.executable, "-P", "-m", "evogit", f"--git-dir={repo.common}", "agent", use, *options]
+            command = [*program(repo), "agent", use, *options]
             try:
                 with log.open("wb") as output:
                     process = subprocess.Popen(
@@ -91,3 +102,49 @@ class Swarm:
         for member in self.members:
             if member.process.poll() is None:
                 member.process.send_signal(number)
+
+
+class SyncLoop:
+    """`evogit sync --every` beside agents, as a process of its own; when it dies it is started again."""
+
+    def __init__(self, repo: Repository, remote: Remote, run: RunName, environment: Mapping[str, str]) -> None:
+        """Start it.
+
+        Raises:
+            RepositoryError, StorageError: as for `Swarm.start`.
+        """
+        self._folder = private.run_folder(repo, run)
+        self._log = self._folder / f"sync-{remote.slug}.log"
+        self._environment = dict(environment)
+        options = ["--every", str(_SYNC_EVERY_S), "--run", run, "--launcher", str(os.getpid())]
+        self._command = [*program(repo), "sync", *options, "--", remote.name]
+        self._rest = 0
+        self._process = self._start()
+
+    def tend(self) -> None:
+        """Start it again some time after it died; to be called with each `Swarm.watch`."""
+        if self._process.poll() is None:
+            return
+        self._rest += 1
+        if self._rest >= _POLLS_BEFORE_NEW:
+            self._rest = 0
+            self._process = self._start()
+
+    def stop(self) -> None:
+        """Let it exchange a last time, and wait for that, but not for ever."""
+        self._process.terminate()
+        try:
+            self._process.wait(_LAST_SYNC_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        try:
+            with self._log.open("ab") as output:
+                return subprocess.Popen(
+                    self._command, cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=output,
+                    stderr=output, start_new_session=True,
+                )  # fmt: skip
+        except OSError as error:
+            raise StorageError(f"cannot start `evogit sync` that writes to {self._log}: {error.strerror}") from error

@@ -7,13 +7,16 @@ import platform
 import secrets
 import sys
 import time
+from collections.abc import Mapping
 
 import click
 
 from evogit.assembly import Crew, Invocation
-from evogit.cli import context
+from evogit.cli import beside, context
+from evogit.cli.join import join
 from evogit.cli.output import console, gain, number, plain
 from evogit.cli.signals import StopSignals
+from evogit.store import trust
 
 
 @click.command("agent")
@@ -21,6 +24,8 @@ from evogit.cli.signals import StopSignals
 @context.run_option
 @context.limit_options
 @click.option("--seed", type=int, help="Make the agent's choices repeatable")
+@beside.remote_option
+@click.option("--trust", "trusted", is_flag=True, help="Allow what the run's definition executes, from now on")
 @click.option("--session", hidden=True, help="The invocation whose evaluations count towards --evals")
 @click.option("--launcher", type=int, hidden=True, help="Stop when this process is gone")
 def agent_command(
@@ -29,6 +34,8 @@ def agent_command(
     seed: int | None,
     session: str | None,
     launcher: int | None,
+    remote: str | None,
+    trusted: bool,
     **limits: float | None,
 ) -> None:
     """Be one agent of a run.
@@ -36,10 +43,19 @@ def agent_command(
     NAME is an agent definition, such as tuner. Any number of agents can work on one run, started at any time, in any
     number of terminals; each is a process of its own, and none depends on another. Ctrl-C ends it; the same command
     goes on.
+
+    With --remote it joins a run of another clone: what others write comes in, and what it writes goes out, beside its
+    work. An empty folder becomes a clone for that. A run that was not begun here is somebody else's code: it needs
+    --trust once, and again when its definition changes (exit code 5).
     """
+    if remote is not None:
+        join(use, remote, run, trusted=trusted, options=_passed_on({**limits, "seed": seed}))
     signals = StopSignals()
     repo = context.open_here()
     task = context.choose_task(repo, run)
+    if trusted:
+        trust.add(repo, task)
+    trust.require(repo, task)
 
     def stopped() -> str | None:
         return "its launcher is gone" if launcher and os.getppid() != launcher else signals.reason
@@ -79,3 +95,7 @@ def agent_command(
     finally:
         crew.close()
     sys.exit(signals.exit_code)
+
+
+def _passed_on(options: Mapping[str, float | None]) -> list[str]:
+    return [f"--{name}={value}" for name, value in options.items() if value is not None]

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from evogit import resources
 from evogit.cli import context
+from evogit.cli.beside import Beside, remote_option
 from evogit.cli.context import Reading
 from evogit.cli.live import Board, Lines
 from evogit.cli.output import console, gain, number, plain, print_json
@@ -22,7 +23,7 @@ from evogit.cli.signals import StopSignals
 from evogit.config import AgentUse, Config, Stop
 from evogit.errors import EvaluatorBroken, EvogitError, StorageError, UsageError
 from evogit.model import RunName, parse_run_name
-from evogit.store import freeze, private, refs, repository, task
+from evogit.store import freeze, private, refs, repository, task, trust
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
 from evogit.store.task import Definition, Task
@@ -49,6 +50,7 @@ class _Wish:
 @click.option("--run", "run", metavar="NAME", help="Name the run to begin or to go on with")
 @click.option("--new", is_flag=True, help="Begin a new run")
 @click.option("--seed", type=int, help="Make the agents' choices repeatable")
+@remote_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document")
 def run_command(
     count: int | None,
@@ -56,6 +58,7 @@ def run_command(
     run: str | None,
     new: bool,
     seed: int | None,
+    remote: str | None,
     as_json: bool,
     **limits: float | None,
 ) -> None:
@@ -64,6 +67,8 @@ def run_command(
     The run is frozen from evogit.toml and the protected files of the work tree, and from HEAD. Without --new, the
     newest run with the same definition goes on. Agents are processes of their own: killing this one loses nothing, and
     `evogit agent` adds one more at any time.
+
+    With --remote, agents of other clones take part: what is there is taken up first, then both sides are kept in step.
     """
     wish = _Wish(run=run, new=new, count=count, agents=agents, seed=seed, as_json=as_json, limits=limits)
     signals = StopSignals()
@@ -73,7 +78,13 @@ def run_command(
     frozen = freeze.freeze(repo)
     uses = _uses(wish, frozen.definition.config)
     out = console(stderr=True)
+    beside = Beside(repo, remote, out) if remote else None
+    reached = beside is not None and not beside.first(None, tasks_only=True)
     chosen, begun = _take_up(repo, frozen.definition, wish)
+    # Its definition is that of this work tree: what it runs is what a new run would.
+    trust.add(repo, chosen)
+    if beside and reached:
+        beside.first(chosen.run)
     _greet(out, chosen, begun, frozen, uses)
     if blocker := refs.branch_blocker(repo, chosen.run):
         out.print(plain(f"{blocker} stands where branches of agents would go; they are left out, scores are not"))
@@ -82,7 +93,12 @@ def run_command(
     stop = context.limits(frozen.definition.config.stop, limits)
     swarm = Swarm()
     swarm.start(repo, chosen, uses, _options(wish, chosen, session, stop), os.environ)
-    _watch(swarm, reading, session, stop, signals, out)
+    if beside:
+        beside.begin(chosen.run)
+    _watch(swarm, reading, session, stop, signals, out, beside)
+    if beside:
+        beside.end()
+        reading.snapshot.refresh()
     _finish(swarm, reading, signals, wish, session, out)
 
 
@@ -188,12 +204,16 @@ def _options(wish: _Wish, chosen: Task, session: str, stop: Stop) -> list[str]:
     return options
 
 
-def _watch(swarm: Swarm, reading: Reading, session: str, stop: Stop, signals: StopSignals, out: Console) -> None:
+def _watch(
+    swarm: Swarm, reading: Reading, session: str, stop: Stop, signals: StopSignals, out: Console, beside: Beside | None
+) -> None:
     view = Board(out, reading, session, stop.evals) if out.is_terminal else Lines(out, reading, session)
     asked = False
     with view:
         for _ in swarm.watch(time.sleep):
             view.update(reading.snapshot.refresh())
+            if beside:
+                beside.tend()
             if signals.reason and not asked:
                 asked = True
                 swarm.ask_to_stop()

@@ -257,3 +257,9 @@ def init(folder: Path, address: str) -> None:
         )
         if done.returncode:
             raise StorageError(f"cannot make a repository in {folder}: {without_secret(done.stderr.strip())}")
+
+
+def surrounding(folder: Path) -> Path | None:
+    """Return the repository that `folder` is in, or None."""
+    found = pygit2.discover_repository(str(folder))
+    return Path(found) if found else None

@@ -1,0 +1,82 @@
+"""What `evogit run` and `evogit agent` do with `--remote`: a first exchange, a loop beside the agents, and a last word.
+
+A remote that is down, slow or says no never stops an agent: it costs a line.
+"""
+
+from __future__ import annotations
+
+import os
+
+import click
+from rich.console import Console
+
+from evogit.cli import context
+from evogit.cli.output import plain
+from evogit.errors import UsageError
+from evogit.model import RunName
+from evogit.store import outcomes
+from evogit.store import remote as remotes
+from evogit.store.repository import Repository
+from evogit.swarm import SyncLoop
+from evogit.sync import Exchange, Wish, once
+
+remote_option = click.option(
+    "--remote", metavar="REMOTE", help="Exchange with this remote, address or path before, beside and after the work"
+)
+
+
+class Beside:
+    """The exchange with one remote during one invocation."""
+
+    def __init__(self, repo: Repository, remote: str, out: Console) -> None:
+        """Find the remote.
+
+        Raises:
+            UsageError, RepositoryError: as for `remote.find`.
+        """
+        self._repo, self._out = repo, out
+        self._remote = remotes.find(repo, remote)
+        if self._remote.is_bundle:
+            raise UsageError(
+                f"{self._remote} is a bundle file, which nothing can be sent to; read it with `evogit sync`"
+            )
+        self._loop: SyncLoop | None = None
+
+    def first(self, run: RunName | None, *, tasks_only: bool = False) -> str:
+        """Exchange once and say what is wrong; returns why the remote was not reached, or nothing.
+
+        Raises:
+            StorageError: Git would not read or write here.
+        """
+        exchange = Exchange(self._repo, self._remote, Wish(run=run, tasks_only=tasks_only))
+        _, outcome = once(exchange, self._repo, context.now())
+        for line in (outcome.error, *outcome.problems):
+            if line:
+                self._out.print(plain(f"warning: {outcome.remote}: {line}"))
+        return outcome.error
+
+    def begin(self, run: RunName) -> None:
+        """Start the loop.
+
+        Raises:
+            RepositoryError, StorageError: it cannot be started.
+        """
+        self._loop = SyncLoop(self._repo, self._remote, run, os.environ)
+
+    def tend(self) -> None:
+        """Keep the loop alive."""
+        if self._loop:
+            self._loop.tend()
+
+    def end(self) -> None:
+        """Exchange a last time, and say how that ended."""
+        if self._loop is None:
+            return
+        self._loop.stop()
+        last = outcomes.last_outcome(self._repo, self._remote.slug)
+        if last is None:
+            self._out.print(plain(f"warning: {self._remote} was never reached; `evogit sync` sends what is new"))
+        elif last.error or last.waiting or last.problems:
+            self._out.print(plain(f"warning: {last.remote}: {last.words}; `evogit sync` tries again"))
+        else:
+            self._out.print(plain(f"in step with {last.remote}"))
