@@ -107,7 +107,8 @@ def _written(repo: Repository, tree: TreeId, files: Mapping[RepoPath, bytes | No
 
 
 def _merge_subject(parents: tuple[CommitId, ...], subjects: list[str]) -> str:
-    """Return a line that names what comes together, cut so that each parent gets its share of it."""
+    """Return a line that names what comes together, cut so that each parent gets its share; merges go by their ids."""
+    subjects = ["" if subject.startswith("Merge ") else subject for subject in subjects]
     share = 56 // len(parents)
     words = [subject if len(subject) <= share else subject[: share - 1].rstrip() + "…" for subject in subjects]
     return "Merge " + " with ".join(word or parent[:9] for word, parent in zip(words, parents, strict=True))

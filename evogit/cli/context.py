@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TypeVar
 
 import click
@@ -14,6 +15,7 @@ import msgspec
 from evogit.config import Stop
 from evogit.errors import UsageError
 from evogit.model import AgentName, CommitId, parse_run_name
+from evogit.phylogeny import Phylogeny
 from evogit.store import commits, refs, repository, task
 from evogit.store.candidate import Candidate
 from evogit.store.repository import Repository
@@ -85,13 +87,20 @@ def choose_task(repo: Repository, run: str | None) -> Task:
     return found[0]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """A run as it stands: the repository, the task, and the snapshot of all its journals."""
 
     repo: Repository
     task: Task
     snapshot: Snapshot
+
+    @cached_property
+    def graph(self) -> Phylogeny:
+        """The family tree; built when it is first asked for, as of then."""
+        graph = Phylogeny(self.repo, self.snapshot, self.task.definition.base)
+        graph.refresh()
+        return graph
 
     @property
     def base_value(self) -> float | None:
@@ -107,13 +116,23 @@ class Reading:
         """Return the first line of a commit's message; a commit that cannot be read has none."""
         return commits.subject(self.repo, commit)
 
+    def find_best(self) -> Candidate | None:
+        """Return the best candidate, or None when nothing is scored.
+
+        What a person pruned, and all that came of it, is no best.
+        """
+        if any(candidate.verdicts for candidate in self.snapshot.candidates.values()):
+            self.graph.refresh()
+            return self.graph.best()
+        return self.snapshot.best()
+
     def best(self) -> Candidate:
         """Return the best candidate.
 
         Raises:
             UsageError: nothing has a score yet.
         """
-        found = self.snapshot.best()
+        found = self.find_best()
         if found is None:
             raise UsageError(f"nothing in run {self.task.run} has a score yet")
         return found

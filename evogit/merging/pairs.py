@@ -43,6 +43,7 @@ class Mates:
         self._graph = graph
         self._related: dict[tuple[CommitId, CommitId], CommitId | None] = {}
         self._touched: dict[CommitId, Mapping[bytes, str]] = {}
+        self._found: tuple[tuple[int, int], list[Pair]] | None = None
 
     def choose(self, rng: Random) -> tuple[CommitId, ...]:
         """Return the parents of a merge, the better one first, or none when no merge is promising.
@@ -73,6 +74,12 @@ class Mates:
         Raises:
             StorageError: a commit or a tree cannot be read.
         """
+        when = (self._graph.version, len(self._graph.snapshot.touched))
+        if self._found is None or self._found[0] != when:
+            self._found = (when, self._find())
+        return self._found[1]
+
+    def _find(self) -> list[Pair]:
         pool = self.pool()
         found = [
             pair for number, one in enumerate(pool) for other in pool[number + 1 :] if (pair := self._pair(one, other))

@@ -1,7 +1,8 @@
 """The family tree of a run."""
 
 from evogit.phylogeny.clades import Clades
+from evogit.phylogeny.contributions import Contribution, by_agent, by_operator
 from evogit.phylogeny.graph import Phylogeny
-from evogit.phylogeny.interop import to_networkx
+from evogit.phylogeny.interop import attributes, to_networkx
 
-__all__ = ["Clades", "Phylogeny", "to_networkx"]
+__all__ = ["Clades", "Contribution", "Phylogeny", "attributes", "by_agent", "by_operator", "to_networkx"]

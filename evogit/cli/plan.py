@@ -1,0 +1,163 @@
+"""`evogit plan`: what an agent would do next, and whether a recorded plan follows from what its agent knew."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+import click
+
+from evogit import assembly, resources
+from evogit.cli import context
+from evogit.cli.context import Reading
+from evogit.cli.output import console, number, plain, print_json
+from evogit.errors import UsageError
+from evogit.model import AgentName, CommitId, Plan
+from evogit.phylogeny import Phylogeny
+from evogit.planning import SELECTORS, Planner, Policy, seed_of
+from evogit.records import Proposal
+from evogit.store import commits
+from evogit.store.snapshot import Snapshot
+
+_LISTED = 100
+
+
+@click.command("plan")
+@click.option("--agent", "agent", metavar="NAME", help="An agent of the run, or a definition; default: the run's first")
+@click.option("--draws", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="How many plans")
+@click.option("--seed", type=int, default=0, show_default=True, help="As for `evogit run --seed`")
+@click.option("--policy", type=click.Choice(list(SELECTORS)), help="Another selection policy than the definition's")
+@click.option("--merges", type=click.FloatRange(0, 1), help="Another share of merges than the definition's")
+@click.option("--replay", metavar="REV", help="Make the plan of this candidate again, from what its agent knew then")
+@context.run_option
+@context.json_option
+def plan_command(
+    agent: str | None,
+    draws: int,
+    seed: int,
+    policy: str | None,
+    merges: float | None,
+    replay: str | None,
+    run: str | None,
+    as_json: bool,
+) -> None:
+    """Show what an agent would do next; nothing is done.
+
+    A plan depends only on the records, the policy and a seed. With --draws, many plans are made and counted. With
+    --replay, the plan recorded with a candidate is made again: exit code 0 when it gives the candidate's parents, else
+    1.
+    """
+    reading = context.read_run(run)
+    if replay is not None:
+        _replay(reading, reading.resolve(replay), as_json)
+        return
+    name, use = _who(reading, agent)
+    chosen = _policy(use, policy, merges)
+    planner = Planner(reading.repo, reading.graph, chosen)
+    first = reading.snapshot.next_seq(name) + 1
+    plans = [planner.plan(seed_of(seed, name, first + number)) for number in range(draws)]
+    made = [plan for plan in plans if plan]
+    if as_json:
+        _print_json(reading, name, chosen, made, draws)
+    elif draws == 1:
+        _show(reading, made[0] if made else None)
+    else:
+        _show_counts(reading, made, draws)
+
+
+def _who(reading: Reading, agent: str | None) -> tuple[AgentName, str]:
+    """Return the name whose seeds are used, and the definition."""
+    wanted = agent or reading.task.definition.config.agents[0].use
+    for known in reading.snapshot.agents:
+        if known == wanted:
+            return known, known.rsplit("-", 2)[0]
+    return AgentName(f"{wanted}-1-000000"), wanted
+
+
+def _policy(use: str, selection: str | None, merges: float | None) -> Policy:
+    given = assembly.policy(resources.definition(use))
+    return Policy(selection=selection or given.selection, merges=given.merges if merges is None else merges)
+
+
+def _counted(plans: list[Plan]) -> list[tuple[Plan, int]]:
+    """Return one plan of each kind, the most frequent first, with its count."""
+    kinds = Counter((plan.operator, plan.parents) for plan in plans)
+    first = {(plan.operator, plan.parents): plan for plan in reversed(plans)}
+    return [(first[kind], count) for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))]
+
+
+def _as_json(plan: Plan) -> dict[str, object]:
+    return {"operator": plan.operator.value, "parents": list(plan.parents)}
+
+
+def _print_json(reading: Reading, name: AgentName, policy: Policy, plans: list[Plan], draws: int) -> None:
+    print_json(
+        {
+            "run": reading.task.run,
+            "agent": name,
+            "policy": {"selection": policy.selection, "merges": policy.merges},
+            "seen": reading.snapshot.seen(),
+            "draws": draws,
+            "counts": [{**_as_json(plan), "count": count} for plan, count in _counted(plans)],
+            "plans": [{"seed": plan.seed, **_as_json(plan)} for plan in plans[:_LISTED]],
+        }
+    )
+
+
+def _show(reading: Reading, plan: Plan | None) -> None:
+    out = console()
+    if plan is None:
+        out.print("nothing to start from: no candidate has a score yet")
+        return
+    out.print(plain(f"{plan.operator.value}  seed {plan.seed}"))
+    for parent in plan.parents:
+        out.print(plain(f"  from {_name(reading, parent)}"))
+
+
+def _show_counts(reading: Reading, plans: list[Plan], draws: int) -> None:
+    out = console()
+    for plan, count in _counted(plans)[:40]:
+        parents = "  with  ".join(_name(reading, parent) for parent in plan.parents)
+        out.print(plain(f"{count / draws:7.2%}  {plan.operator.value:6}  {parents}"))
+
+
+def _name(reading: Reading, commit: CommitId) -> str:
+    what = "(the base)" if commit == reading.graph.base else reading.subject(commit)
+    return f"{commit[:9]}  {number(reading.graph.value(commit))}  {what}"
+
+
+def _replay(reading: Reading, commit: CommitId, as_json: bool) -> None:
+    found = reading.snapshot.candidates.get(commit)
+    made = found.proposal if found else None
+    if made is None or not made.seen:
+        raise UsageError(f"{commit[:12]} has no recorded plan; candidates of agents have one, the base has none")
+    plan = _again(reading, made)
+    parents = tuple(commits.parents(reading.repo, commit))
+    same = plan is not None and plan.parents == parents
+    if as_json:
+        print_json(
+            {
+                "run": reading.task.run,
+                "commit": commit,
+                "agent": made.agent,
+                "seed": made.seed,
+                "seen": dict(made.seen),
+                "parents": list(parents),
+                "plan": _as_json(plan) if plan else None,
+                "same": same,
+            }
+        )
+    else:
+        _show(reading, plan)
+        verdict = "follows from" if same else "does not follow from"
+        console().print(plain(f"{commit[:9]} by {made.agent} {verdict} what its agent knew, its policy and its seed"))
+    sys.exit(0 if same else 1)
+
+
+def _again(reading: Reading, made: Proposal) -> Plan | None:
+    definition = reading.task.definition
+    then = Snapshot(reading.repo, reading.task.run, definition.evaluator, definition.config.direction, until=made.seen)
+    then.refresh()
+    graph = Phylogeny(reading.repo, then, definition.base)
+    graph.refresh()
+    return Planner(reading.repo, graph, _policy(made.use, None, None)).plan(made.seed)

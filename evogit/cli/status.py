@@ -1,0 +1,128 @@
+"""`evogit status`: how a run stands, and who and what brought it there."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import asdict
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from evogit.cli import context
+from evogit.cli.context import Reading
+from evogit.cli.output import console, gain, local_time, number, plain, print_json, safe
+from evogit.phylogeny import Contribution, by_agent, by_operator
+from evogit.store import private
+
+_COLUMNS = ("agent", "", "evaluations", "gains", "merges", "in best", "best", "last")
+_LEFT = ("agent", "", "last")
+
+
+@click.command("status")
+@click.option("-w", "--watch", is_flag=True, help="Show it again every second until Ctrl-C")
+@context.run_option
+@context.json_option
+def status_command(watch: bool, run: str | None, as_json: bool) -> None:
+    """Show how a run stands: its goal, its best, its agents, and what is wrong.
+
+    A gain is a candidate that beats all its parents; "in best" counts an agent's candidates that the best one descends
+    from.
+    """
+    reading = context.read_run(run)
+    if as_json:
+        print_json(_status(reading))
+        return
+    out = console()
+    _print(out, reading)
+    while watch:
+        time.sleep(1)
+        reading.snapshot.refresh()
+        reading.graph.refresh()
+        out.clear()
+        _print(out, reading)
+
+
+def _status(reading: Reading) -> dict[str, object]:
+    best = reading.find_best()
+    definition = reading.task.definition
+    return {
+        "run": reading.task.run,
+        "state": reading.task.state.value,
+        "base": definition.base,
+        "goal": reading.task.goal,
+        "direction": definition.config.direction.value,
+        "evaluator": definition.evaluator,
+        "base_value": reading.base_value,
+        "best": best.id if best else None,
+        "best_value": reading.value(best.id) if best else None,
+        "candidates": len(reading.snapshot.candidates),
+        "evaluations": reading.snapshot.evaluations,
+        "agents": _agents(reading),
+        "operators": {name: asdict(row) for name, row in by_operator(reading.graph).items()},
+        "problems": dict(reading.snapshot.problems),
+    }
+
+
+def _agents(reading: Reading) -> list[dict[str, object]]:
+    """Return one row for each agent: whether it lives, what it did, its best score and when it was last heard of."""
+    living = set(private.living(reading.repo, reading.task.run))
+    counts: Counter[str] = Counter()
+    best: dict[str, float] = {}
+    last: dict[str, str] = {}
+    for candidate in reading.snapshot.candidates.values():
+        for score in candidate.scores:
+            counts[score.agent] += 1
+            last[score.agent] = max(last.get(score.agent, ""), score.at)
+            known = best.get(score.agent)
+            if score.value is not None and (known is None or reading.snapshot.is_better(score.value, known)):
+                best[score.agent] = score.value
+    made = by_agent(reading.graph)
+    return [
+        {
+            "agent": agent,
+            "alive": agent in living,
+            "evaluations": counts[agent],
+            "best_value": best.get(agent),
+            "last": last.get(agent),
+            **asdict(made.get(agent, Contribution())),
+        }
+        for agent in reading.snapshot.agents
+    ]
+
+
+def _print(out: Console, reading: Reading) -> None:
+    task, best = reading.task, reading.find_best()
+    out.print(plain(f"run      {task.run}" + ("" if task.state.value == "running" else f"  ({task.state.value})")))
+    if task.goal:
+        out.print(plain(f"goal     {task.goal} ({task.definition.config.direction.value})"))
+    out.print(plain(f"base     {task.definition.base[:12]}  {number(reading.base_value)}"))
+    if best:
+        value = reading.value(best.id)
+        words = f"{best.id[:12]}  {number(value)}  {gain(value, reading.base_value)}  {reading.subject(best.id)}"
+        out.print(plain(f"best     {words}"))
+    known = reading.snapshot
+    out.print(plain(f"scored   {known.evaluations} evaluations of {len(known.candidates)} candidates"))
+    for name, row in by_operator(reading.graph).items():
+        useless = f", {row.useless} came to nothing" if row.useless else ""
+        out.print(plain(f"{name:8} {row.candidates} candidates, {row.gains} gains, {row.in_best} in best{useless}"))
+    out.print(_table(reading))
+    for where, what in known.problems.items():
+        out.print(plain(f"problem  {where}: {what}"))
+
+
+def _table(reading: Reading) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in _COLUMNS:
+        table.add_column(heading, justify="left" if heading in _LEFT else "right")
+    for row in _agents(reading):
+        best = row["best_value"]
+        table.add_row(
+            safe(str(row["agent"])),
+            "alive" if row["alive"] else "",
+            *(str(row[name]) for name in ("evaluations", "gains", "merges", "in_best")),
+            number(best if isinstance(best, float) else None),
+            local_time(str(row["last"])),
+        )
+    return table
