@@ -18,7 +18,7 @@ _COMMANDS = {
     "init": ("setup", "Write an evogit.toml for this repository"),
     "run": ("run", "Start agents and watch them"),
     "agent": ("agent", "Be one agent of a run"),
-    "status": ("look", "Show how a run stands"),
+    "status": ("status", "Show how a run stands"),
     "log": ("look", "List what was tried, newest first"),
     "runs": ("look", "List the runs of this repository"),
     "tree": ("tree", "Draw the family tree with scores"),
@@ -31,9 +31,16 @@ _COMMANDS = {
     "pr": ("land", "Propose a candidate as a pull request"),
     "sync": ("sync", "Exchange runs with a remote"),
     "plan": ("plan", "Show what an agent would do next, or check a recorded plan"),
+    "verdict": ("people", "Say what you think of a candidate"),
+    "goal": ("people", "Show or change the goal of a run"),
+    "stop": ("people", "Stop the agents of a run"),
+    "pause": ("people", "Let the agents of a run wait"),
+    "resume": ("people", "Let a run go on"),
+    "hooks": ("hooks", "Install Git hooks for what people commit"),
     "doctor": ("setup", "Check that this repository can be evolved"),
     "clean": ("setup", "Remove what runs left behind"),
 }
+_HIDDEN = {"hook": ("hooks", "What the installed hooks call")}
 _EXIT_CODES = """\b
 Exit codes:
   0    done
@@ -56,9 +63,10 @@ class _Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command, imported now."""
-        if cmd_name not in _COMMANDS:
+        known = _COMMANDS | _HIDDEN
+        if cmd_name not in known:
             return None
-        module = importlib.import_module(f"evogit.cli.{_COMMANDS[cmd_name][0]}")
+        module = importlib.import_module(f"evogit.cli.{known[cmd_name][0]}")
         found: click.Command = getattr(module, f"{cmd_name}_command")
         return found
 

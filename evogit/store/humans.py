@@ -44,7 +44,7 @@ class Humans:
         for commit in self._find(snapshot):
             if commit not in self._waiting:
                 self._waiting.append(commit)
-        self._waiting = [commit for commit in self._waiting if not _is_known(snapshot, commit)]
+        self._waiting = [commit for commit in self._waiting if not is_known(snapshot, commit)]
         free = [commit for commit in self._waiting if not _is_claimed(snapshot, commit, now)]
         if not free:
             return []
@@ -93,7 +93,7 @@ class Humans:
         """
         chain: list[CommitId] = []
         at = tip
-        while len(chain) < _MAX_WALK and not _is_known(snapshot, at) and at != self._base:
+        while len(chain) < _MAX_WALK and not is_known(snapshot, at) and at != self._base:
             chain.append(at)
             parents = self._repo.commit(at).parent_ids
             if not parents:
@@ -155,7 +155,7 @@ def refusal(repo: Repository, snapshot: Snapshot, base: CommitId, commit: Commit
         parents = [CommitId(str(parent)) for parent in repo.commit(commit).parent_ids]
     except StorageError as error:
         return str(error)
-    known = [base, *(parent for parent in parents if _is_known(snapshot, parent))]
+    known = [base, *(parent for parent in parents if is_known(snapshot, parent))]
     reason = admission.refusal(repo, commit, known)
     return f"not taken as a candidate: {reason}; amend it (git commit --amend), or drop it" if reason else None
 
@@ -191,7 +191,7 @@ def nearest(commit: CommitId, agents: Sequence[AgentName]) -> AgentName:
     return max(agents, key=lambda agent: hashlib.sha256(f"{agent}/{commit}".encode()).digest())
 
 
-def _is_known(snapshot: Snapshot, commit: CommitId) -> bool:
+def is_known(snapshot: Snapshot, commit: CommitId) -> bool:
     """Return whether it is a candidate already; a claim or a verdict alone does not make it one."""
     found = snapshot.candidates.get(commit)
     return found is not None and bool(found.proposal or found.scores)

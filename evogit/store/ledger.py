@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pygit2
 
 from evogit.errors import StorageError
 from evogit.model import AgentName, CommitId, Measurement, Plan, RunName, TreeId
-from evogit.records import AnyRecord, Lease, Merge, Proposal, Score
+from evogit.records import AnyRecord, Lease, Merge, Proposal, Score, Verdict
 from evogit.store import commits
 from evogit.store.candidate import Candidate, Event
 from evogit.store.journal import Journal
@@ -75,12 +75,16 @@ class Ledger:
         )
 
     def proposal(
-        self, plan: Plan, params: Mapping[str, float], seen: Mapping[str, int], merge: Merge | None = None
+        self,
+        plan: Plan,
+        params: Mapping[str, float],
+        seen: Mapping[str, int] | None = None,
+        merge: Merge | None = None,
     ) -> Proposal:
         """Return the record of how a candidate was made; `seen` is what the snapshot knew when it was planned."""
         return Proposal(
             **self._header(), operator=plan.operator, use=self.writer.use, seed=plan.seed, outcome="candidate",
-            params=dict(params), seen=dict(seen), merge=merge,
+            params=dict(params), seen=dict(seen or {}), merge=merge,
         )  # fmt: skip
 
     def useless(self, plan: Plan, seen: Mapping[str, int], why: str) -> Proposal:
@@ -101,6 +105,10 @@ class Ledger:
     def lease(self, seconds: float) -> Lease:
         """Return the record of a claim that ends after `seconds`."""
         return Lease(**self._header(), until=stamp(self.writer.now() + timedelta(seconds=seconds)))
+
+    def verdict(self, word: Literal["promote", "prune", "comment"], text: str) -> Verdict:
+        """Return the record of what a person says of a candidate."""
+        return Verdict(**self._header(), verdict=word, text=text)
 
     def take_over(self, lost: Ledger) -> int:
         """Write again, as this agent's own, what `lost` had stored and its journal's ref no longer leads to.
