@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import comb
 from statistics import median
 
 from evogit.model import Direction, Measurement
 
 RULE = (
-    "The median must be better, and luck alone must rank the measurements so in at most 1 of 20 cases (one-sided "
+    "The median must be better, and luck alone must rank the measurements as well in at most 5 % of cases (one-sided "
     "rank-sum test); where no score varies at all, any difference counts"
 )
 """For help and for the text of a proposal."""
-_LUCK = 20
+_LUCK = Fraction(1, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,16 @@ class Trial:
         return len(set(values(self.reference))) == len(set(values(self.proposed))) == 1
 
     @property
-    def luck(self) -> int:
-        """In one of how many cases luck alone ranks the measurements at least as well, rounded down."""
+    def luck(self) -> Fraction:
+        """In what part of cases luck alone ranks the measurements at least as well."""
         sign = 1 if self.direction is Direction.MAXIMIZE else -1
         proposed = [sign * value for value in values(self.proposed)]
-        return _one_in([sign * value for value in values(self.reference)], proposed)
+        return _luck([sign * value for value in values(self.reference)], proposed)
 
     @property
     def is_real(self) -> bool:
         """Whether the gain stands up to `RULE`."""
-        return self.is_better and (self.is_steady or self.luck >= _LUCK)
+        return self.is_better and (self.is_steady or self.luck <= _LUCK)
 
 
 def values(measured: Sequence[Measurement]) -> list[float]:
@@ -64,8 +65,8 @@ def values(measured: Sequence[Measurement]) -> list[float]:
     return [one.value for one in measured if one.value is not None]
 
 
-def _one_in(low: Sequence[float], high: Sequence[float]) -> int:
-    """Return in one of how many deals of the values `high` gets at least its sum of ranks; ties share ranks."""
+def _luck(low: Sequence[float], high: Sequence[float]) -> Fraction:
+    """Return in what part of all deals of the values `high` gets at least its sum of ranks; ties share ranks."""
     pool = sorted((*low, *high))
     rank = {value: pool.index(value) * 2 + pool.count(value) + 1 for value in pool}
     ways: list[Counter[int]] = [Counter({0: 1}), *(Counter() for _ in high)]
@@ -75,4 +76,4 @@ def _one_in(low: Sequence[float], high: Sequence[float]) -> int:
                 ways[size][total + rank[value]] += count
     reached = sum(rank[value] for value in high)
     as_good = sum(count for total, count in ways[-1].items() if total >= reached)
-    return comb(len(pool), len(high)) // as_good
+    return Fraction(as_good, comb(len(pool), len(high)))

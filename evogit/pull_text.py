@@ -106,7 +106,7 @@ def _evidence(facts: Facts) -> str:
               for row, (name, before, after) in enumerate(rows)]  # fmt: skip
     seconds = [median(one.seconds for one in side) for side in (trial.reference, trial.proposed)]
     table.append(f"| seconds | {_number(seconds[0])} | {_number(seconds[1])} |")
-    luck = "No score varied." if trial.is_steady else f"Luck alone ranks them so in 1 of {trial.luck} cases."
+    luck = "No score varied." if trial.is_steady else f"Luck alone does as well in {_percent(trial)} of cases."
     said = (
         f"**Evidence**: both were measured again for this text, {times} times each in turns, each time in a fresh "
         f"export. {luck} Medians; least and greatest in brackets."
@@ -207,9 +207,11 @@ def refusal(trial: Trial) -> str:
     numbers = f"{before} before, {after} after, measured {len(trial.proposed)} times each ({trial.direction.value})"
     if not trial.is_better:
         return f"no gain: {numbers}"
-    return (
-        f"the gain may be luck (1 in {trial.luck} cases): {numbers}; the score is noisy: see --repeat, or score better"
-    )
+    return f"the gain may be luck, which does as well in {_percent(trial)} of cases: {numbers}; more: --repeat"
+
+
+def _percent(trial: Trial) -> str:
+    return f"{float(trial.luck) * 100:.2g} %"
 
 
 def metrics_of(measured: Sequence[Measurement]) -> Mapping[str, object]:

@@ -1,0 +1,340 @@
+"""A result lands as a proposal: measured again, one branch, a commit in the user's name, nothing else touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import _BENCH, _KNOBS, CONFIG, Checkout, closed_environment
+from fingerprint import changed, fingerprint
+from states import bare, detached, dirty, linked, merging, together
+
+NewCheckout = Callable[..., Checkout]
+_BETTER = "A = 3.0\nB = 30\n\n\ndef value():\n    return -((A - 3.5) ** 2) - ((B - 40) / 10) ** 2\n"
+_HOSTILE = (
+    "--- a/x @alice fixes #7 `x` | <script>alert(1)</script> <!-- --> [skip ci]\x1b[31m\n\n"
+    f"Signed-off-by: Eve <eve@evil.invalid>\nEvogit-Best: {'0' * 40}\n---\ndiff --git a/x b/x\n"
+)
+
+
+@pytest.fixture(scope="module")
+def evolved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with a run that found something better; made once, and copied for each test."""
+    top = tmp_path_factory.mktemp("evolved")
+    (top / "home" / "tmp").mkdir(parents=True)
+    made = Checkout(top / "repo", closed_environment(top / "home"))
+    made.path.mkdir()
+    made.git("init", "-q", "-b", "main")
+    for name, content in {"knobs.py": _KNOBS, "bench.py": _BENCH, "evogit.toml": CONFIG}.items():
+        (made.path / name).write_text(content)
+    made.commit("init")
+    made.evogit("run", "-n", "1", "--evals", "8", "--seed", "2", "--run", "r")
+    return made.path
+
+
+@pytest.fixture
+def here(evolved: Path, tmp_path: Path, world: dict[str, str]) -> Checkout:
+    """A repository of the test's own with that run in it."""
+    shutil.copytree(evolved, tmp_path / "repo", symlinks=True)
+    copy = Checkout(tmp_path / "repo", world)
+    copy.git("update-index", "-q", "--refresh")
+    return copy
+
+
+def derived(here: Checkout, changes: dict[str, str], subject: str = "Better by hand", onto: str = "main") -> str:
+    """Commit changed files on top of a commit, in no work tree; returns the id."""
+    index = {**here.environment, "GIT_INDEX_FILE": str(here.path / "index-of-test")}
+    aside = Checkout(here.path, index)
+    aside.git("read-tree", onto)
+    for name, content in changes.items():
+        blob = aside.git("hash-object", "-w", "--stdin", stdin=content.encode())
+        aside.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{name}")
+    made = aside.git("commit-tree", aside.git("write-tree"), "-p", onto, stdin=subject.encode())
+    (here.path / "index-of-test").unlink()
+    return made
+
+
+def document(here: Checkout, *arguments: str) -> dict[str, Any]:
+    """Return what a command prints as JSON."""
+    return dict(json.loads(here.evogit(*arguments, "--json").stdout))
+
+
+def refs(here: Checkout) -> str:
+    """Return all refs and what they point at."""
+    return here.git("for-each-ref")
+
+
+def said(here: Checkout, branch: str) -> str:
+    """Return the message of a branch's tip."""
+    return here.git("log", "-1", "--format=%B", branch)
+
+
+def test_a_gain_is_proposed_as_one_commit_in_the_users_name(here: Checkout) -> None:
+    before = fingerprint(here.path, here.environment)
+    best = here.evogit("best", "-q").stdout.strip()
+    done = document(here, "pr")
+    assert changed(before, fingerprint(here.path, here.environment)) == {}
+    assert (done["branch"], done["how"], done["onto"], done["best"]) == ("evogit/r/pr-1", "new", "main", best)
+    assert done["measured"]["before"]["values"] == [-22.25] * 3
+    assert here.git("rev-parse", "evogit/r/pr-1^@") == here.git("rev-parse", "main")
+    assert here.git("diff", best, "evogit/r/pr-1") == ""
+    assert here.git("log", "-1", "--format=%an %ae %cn", "evogit/r/pr-1") == "Ada ada@example.invalid Ada"
+    text = said(here, "evogit/r/pr-1")
+    title = text.splitlines()[0]
+    assert title == done["title"]
+    assert title.startswith("Raise the value: -22.25 to ")
+    assert len(title) <= 72
+    trailers = here.git("interpret-trailers", "--parse", stdin=text.encode())
+    assert trailers == f"Evogit-Run: r\nEvogit-Best: {best}"
+    assert here.git("fsck", "--strict") == ""
+
+
+def test_the_text_has_evidence_lineage_and_a_way_to_check(here: Checkout) -> None:
+    text = here.evogit("pr", "--print-body").stdout
+    best = here.evogit("best", "-q").stdout.strip()
+    steps = here.git("log", "--first-parent", "--reverse", "--format=%h %an %s", "--abbrev=12", f"main..{best}")
+    for number, line in enumerate(steps.splitlines(), 1):
+        commit, agent, subject = line.split(" ", 2)
+        assert f"| {number} | {commit} | {agent} | mutate | " in text
+        assert f" | `{subject}` |" in text
+    assert "| score (maximize) | -22.25 | " in text
+    assert "3 times each in" in text
+    assert " knobs.py | " in text
+    assert f"evogit evaluate {best[:12]} --run r" in text
+    assert "\n    python bench.py\n" in text
+
+
+def test_what_would_be_done_writes_nothing(here: Checkout) -> None:
+    before, known = fingerprint(here.path, here.environment), refs(here)
+    told = here.evogit("pr", "--dry-run").stdout
+    assert "to the branch evogit/r/pr-1, if the gain is real" in told
+    assert document(here, "pr", "--dry-run")["branch"] == "evogit/r/pr-1"
+    here.evogit("pr", "--print-body")
+    assert changed(before, fingerprint(here.path, here.environment)) == {}
+    assert refs(here) == known
+
+
+def test_proposed_again_it_is_the_same_branch_and_commit(here: Checkout) -> None:
+    first = document(here, "pr")
+    again = document(here, "pr")
+    assert (again["commit"], again["branch"], again["how"]) == (first["commit"], "evogit/r/pr-1", "unchanged")
+    signed = document(here, "pr", "--signoff")
+    assert (signed["branch"], signed["how"]) == ("evogit/r/pr-1", "updated")
+    trailer = here.git("log", "-1", "--format=%(trailers:key=Signed-off-by)", "evogit/r/pr-1")
+    assert trailer == "Signed-off-by: Ada <ada@example.invalid>"
+    assert document(here, "pr", "--signoff")["commit"] == signed["commit"]
+    other = derived(here, {"knobs.py": _BETTER})
+    assert document(here, "pr", other)["branch"] == "evogit/r/pr-2"
+
+
+def test_no_gain_is_no_proposal(here: Checkout) -> None:
+    worse = derived(here, {"knobs.py": _BETTER.replace("B = 30", "B = 300")})
+    broken = derived(here, {"knobs.py": "raise SystemExit(3)\n"})
+    before = refs(here)
+    told = here.evogit("pr", worse, expect=1).stderr.splitlines()[-1]
+    assert told == (
+        f"evogit: {worse[:12]} is not proposed: no gain: -22.25 before, -676.25 after, measured 3 times each (maximize)"
+    )
+    assert f"{broken[:12]} is not proposed: it gets no score (failed)" in here.evogit("pr", broken, expect=1).stderr
+    assert refs(here) == before
+
+
+@pytest.mark.parametrize(
+    ("direction", "why"),
+    [("maximize", "no gain: "), ("minimize", "the gain may be luck, which does as well in 65 % of cases: ")],
+)
+def test_a_score_that_only_drifts_is_no_gain(new_checkout: NewCheckout, direction: str, why: str) -> None:
+    drift = 'import json, os, time\njson.dump({"score": time.time()}, open(os.environ["EVOGIT_RESULT"], "w"))\n'
+    config = CONFIG.replace("maximize", direction)
+    here = new_checkout("drift", {"knobs.py": "A = 1.0\n", "bench.py": drift, "evogit.toml": config})
+    here.evogit("run", "-n", "1", "--evals", "4", "--seed", "1", "--run", "r")
+    before = refs(here)
+    other = derived(here, {"knobs.py": "A = 2.0\n"})
+    assert f"{other[:12]} is not proposed: {why}" in here.evogit("pr", other, expect=1).stderr
+    assert refs(here) == before
+
+
+def test_a_gain_beyond_the_noise_is_real(new_checkout: NewCheckout, toy: Checkout) -> None:
+    noisy = (toy.path / "bench.py").read_text().replace("knobs.value()", "knobs.value() + random.random()")
+    files = {"knobs.py": (toy.path / "knobs.py").read_text(), "bench.py": "import random\n" + noisy}
+    here = new_checkout("noisy", {**files, "evogit.toml": CONFIG})
+    here.evogit("run", "-n", "1", "--evals", "1", "--run", "r")
+    done = document(here, "pr", derived(here, {"knobs.py": _BETTER}))
+    assert len(set(done["measured"]["after"]["values"])) == 3
+    assert "Luck alone does as well in 5 % of cases" in " ".join(said(here, done["branch"]).split())
+
+
+def test_a_lineage_lands_as_it_evolved(here: Checkout) -> None:
+    best = here.evogit("best", "-q").stdout.strip()
+    branch = document(here, "pr", "--style", "history")["branch"]
+    assert here.git("rev-parse", f"{branch}^@").split() == [here.git("rev-parse", "main"), best]
+    assert here.git("diff", best, branch) == ""
+    assert document(here, "pr")["branch"] == "evogit/r/pr-2"
+    here.git("merge", "-q", "--ff-only", branch)
+    assert here.git("log", "--first-parent", "--format=%an", "main").split() == ["Ada", "Ada"]
+    assert '"kind":"score"' in here.git("log", "-2", "--format=%N", "--notes=evogit/*", "main^2")
+
+
+def test_a_target_that_moved_on_is_merged_in_memory(here: Checkout) -> None:
+    base = here.git("rev-parse", "main")
+    first = document(here, "pr")
+    (here.path / "other.txt").write_text("new\n")
+    tip = here.commit("main moves on")
+    before = fingerprint(here.path, here.environment)
+    again = document(here, "pr")
+    assert (again["branch"], again["how"]) == (first["branch"], "updated")
+    assert here.git("rev-parse", "evogit/r/pr-1^@") == tip
+    assert here.git("diff", "--name-only", tip, "evogit/r/pr-1") == "knobs.py"
+    assert f"before: its target {tip[:12]}" in said(here, "evogit/r/pr-1")
+    assert document(here, "pr", "--onto", base)["onto"] == base[:12]
+    assert changed(before, fingerprint(here.path, here.environment)) == {}
+
+
+def test_a_target_that_conflicts_is_refused(here: Checkout) -> None:
+    best, base = here.evogit("best", "-q").stdout.strip(), here.git("rev-parse", "main")
+    (here.path / "knobs.py").write_text(_BETTER.replace("3.0", "9.0").replace("30", "90"))
+    here.commit("another way")
+    before = refs(here)
+    assert here.evogit("pr", expect=2).stderr == (
+        f"evogit: {best[:12]} does not fit onto main, which moved on since run r began: conflict in knobs.py; start a "
+        f"run there (evogit run --new), or propose it as it is: evogit pr --onto {base[:12]}\n"
+    )
+    assert refs(here) == before
+    here.evogit("pr", "--onto", base[:12])
+    here.git("reset", "-q", "--hard", best)
+    assert "changes nothing on main" in here.evogit("pr", expect=2).stderr
+
+
+def test_a_proposed_branch_that_is_checked_out_is_not_moved(here: Checkout, tmp_path: Path) -> None:
+    here.evogit("pr")
+    here.git("worktree", "add", "-q", str(tmp_path / "review"), "evogit/r/pr-1")
+    before = refs(here)
+    assert "is checked out, so it is not moved" in here.evogit("pr", "--signoff", expect=2).stderr
+    assert document(here, "pr")["how"] == "unchanged"
+    assert refs(here) == before
+    review = Checkout(tmp_path / "review", here.environment)
+    (review.path / "knobs.py").write_text(_BETTER)
+    review.commit("a reviewer's own")
+    assert document(here, "pr")["branch"] == "evogit/r/pr-2"
+
+
+def test_hostile_words_of_candidates_are_only_words(here: Checkout) -> None:
+    commit = derived(here, {"knobs.py": _BETTER, "a`|@bob<script>.txt": "x\n"}, _HOSTILE)
+    branch = document(here, "pr", commit)["branch"]
+    text = said(here, branch)
+    trailers = here.git("interpret-trailers", "--parse", stdin=text.encode()).splitlines()
+    assert trailers == ["Evogit-Run: r", f"Evogit-Best: {commit}"]
+    for bad in ("@alice", "#7", "@bob", "<script", "<!--", "-->", "[skip ci]", "\x1b", "evil.invalid"):
+        assert bad not in text
+    assert not [line for line in text.splitlines() if line.startswith(("---", "diff", "Index:", "#", "From "))]
+    patch = here.git("format-patch", "--stdout", "-1", branch)
+    here.git("checkout", "-q", "-b", "again", "main")
+    here.git("am", "-q", stdin=(patch + "\n").encode())
+    assert here.git("diff", branch) == ""
+    assert here.git("log", "-1", "--format=%s") == text.splitlines()[0]
+
+
+def test_protected_files_stay_out(here: Checkout) -> None:
+    commit = derived(here, {"knobs.py": _BETTER, "bench.py": "cheat()\n", "extra.txt": "x\n"})
+    done = document(here, "pr", commit)
+    assert here.git("diff", "--name-only", "main", done["branch"]).split() == ["extra.txt", "knobs.py"]
+    left = "left out, since protected files are not what was measured: `bench.py`"
+    assert done["warnings"] == [left, "outside `editable`: `extra.txt`"]
+    assert f"\n* {left}\n" in said(here, done["branch"])
+    assert left in here.evogit("apply", commit).stderr
+    assert here.git("diff", "--cached", "--name-only").split() == ["extra.txt", "knobs.py"]
+
+
+@pytest.mark.parametrize("state", [dirty, detached, bare, linked, merging])
+def test_whatever_state_the_repository_is_in(
+    toy: Checkout, tmp_path: Path, state: Callable[[Checkout, Path], Checkout]
+) -> None:
+    (toy.path / "notes.txt").write_text("one\n")
+    toy.commit("one")
+    toy.git("tag", "v1")
+    there = state(toy, tmp_path)
+    there.evogit("run", "-n", "1", "--evals", "8", "--seed", "2", "--run", "r")
+    before = fingerprint(there.path, there.environment)
+    branch = document(there, "pr")["branch"]
+    assert changed(before, fingerprint(there.path, there.environment)) == {}
+    assert there.git("rev-parse", f"{branch}^") == there.git("rev-parse", "HEAD")
+    assert there.git("diff", "--name-only", f"{branch}^", branch) == "knobs.py"
+
+
+_WRONG = {
+    ("nonsense",): "'nonsense' is no commit here",
+    ("base",): "changes nothing on main; there is nothing to propose",
+    ("unrelated",): "does not descend from",
+    ("--remote", "nowhere"): "there is no remote 'nowhere'; remotes: none",
+    ("--onto", "nonsense"): "'nonsense' is no commit here",
+    ("--repeat", "1"): "Invalid value for '--repeat'",
+    ("--style", "rebase"): "Invalid value for '--style'",
+    ("--run", "other"): "there is no run 'other'",
+}
+
+
+def test_wrong_words_are_one_error(here: Checkout) -> None:
+    tree = here.git("rev-parse", "main^{tree}")
+    here.git("branch", "unrelated", here.git("commit-tree", tree, "-m", "unrelated"))
+    before = refs(here)
+    for (code, output, errors), expected in zip(together(here, [("pr", *w) for w in _WRONG]), _WRONG.values()):
+        assert (code, output) == (2, "")
+        assert expected in errors
+    assert refs(here) == before
+
+
+def test_nobody_lands_without_a_name(here: Checkout) -> None:
+    kept = {name: value for name, value in here.environment.items() if not name.startswith(("GIT_AUT", "GIT_COMM"))}
+    nobody = Checkout(here.path, kept)
+    told = nobody.evogit("pr", expect=2).stderr
+    assert told.startswith("evogit: the commit is made in your name, and git does not know it; run `git config")
+    here.git("config", "user.name", "Grace")
+    here.git("config", "user.email", "grace@example.invalid")
+    nobody.evogit("pr")
+    assert here.git("log", "-1", "--format=%an %ce", "evogit/r/pr-1") == "Grace grace@example.invalid"
+
+
+def test_it_is_signed_where_commits_are(here: Checkout, tmp_path: Path) -> None:
+    here.git("config", "commit.gpgsign", "true")
+    here.git("config", "gpg.program", str(tmp_path / "missing"))
+    before = refs(here)
+    told = here.evogit("pr", expect=2).stderr.splitlines()
+    assert told[-1].startswith("evogit: commit.gpgsign is set and the commit cannot be signed: ")
+    assert refs(here) == before
+    if not shutil.which("ssh-keygen"):
+        pytest.skip("no ssh-keygen to sign with")
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    (tmp_path / "allowed").write_text(f"ada@example.invalid {key.with_suffix('.pub').read_text()}")
+    for name, value in (("gpg.format", "ssh"), ("user.signingKey", str(key)),
+                        ("gpg.ssh.allowedSignersFile", str(tmp_path / "allowed"))):  # fmt: skip
+        here.git("config", name, value)
+    here.evogit("pr")
+    here.git("verify-commit", "evogit/r/pr-1")
+
+
+def test_interrupted_it_leaves_nothing(here: Checkout, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    wait = f"import time, knobs\nif knobs.B == 30:\n    open({str(started)!r}, 'w').close()\n    time.sleep(100)\n"
+    (here.path / "bench.py").write_text(wait + _BENCH)
+    here.commit("a slow bench")
+    here.evogit("run", "-n", "1", "--evals", "1", "--new", "--run", "slow")
+    before = refs(here)
+    running = here.start("pr", derived(here, {"knobs.py": _BETTER}), "--run", "slow")
+    while not started.exists():
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    output, errors = running.communicate(timeout=60)
+    assert (running.returncode, output) == (130, "")
+    assert [line.split()[:3] for line in errors.splitlines()] == [["evogit:", "before", "-22.25"]]
+    assert refs(here) == before
+    assert not list((Path(here.environment["TMPDIR"]) / f"evogit-{os.getuid()}").rglob("evaluate.*"))
