@@ -152,6 +152,9 @@ class Exchange:
                 self._track(item, theirs)
             elif refs.read(self._repo, item.tracking(self._remote.slug)) != theirs:
                 wanted[item.ref] = item
+        for item in wanted.values():
+            if item.kind is not Kind.BRANCH:  # those the user's own git may be fetching, too
+                tracking.unlock(self._repo, item.tracking(self._remote.slug))
         targets = {ref: item.tracking(self._remote.slug) for ref, item in wanted.items()}
         for ref, reason in transfer.fetch(self._repo, self._remote, targets).items():
             self._remember(plan, wanted[ref], Judgement(Situation.INVALID, f"it cannot be fetched: {reason}"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -103,6 +104,12 @@ def point(repo: Repository, name: str, at: pygit2.Oid) -> None:
         StorageError: Git would not write it.
     """
     refs.retried(lambda: repo.raw.references.create(name, at, force=True), f"set {name}", repo)
+
+
+def unlock(repo: Repository, name: str) -> None:
+    """Remove the lock that a killed process left on a tracking ref: only who holds the exchange's lock writes it."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        (repo.common / f"{name}.lock").unlink()
 
 
 def drop(repo: Repository, names: Iterable[str]) -> None:
