@@ -56,6 +56,8 @@ def agent_command(
     if trusted:
         trust.add(repo, task)
     trust.require(repo, task)
+    if launcher is None:
+        context.refuse_stopped(task)
 
     def stopped() -> str | None:
         return "its launcher is gone" if launcher and os.getppid() != launcher else signals.reason

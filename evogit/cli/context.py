@@ -20,7 +20,7 @@ from evogit.store import commits, refs, repository, task
 from evogit.store.candidate import Candidate
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
-from evogit.store.task import Task
+from evogit.store.task import State, Task
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -85,6 +85,19 @@ def choose_task(repo: Repository, run: str | None) -> Task:
     if not found:
         raise UsageError(f"there is no run in {repo.common} yet; start one with `evogit run`")
     return found[0]
+
+
+def refuse_stopped(task: Task) -> None:
+    """Check that agents may work on a run.
+
+    Raises:
+        UsageError: a person stopped it.
+    """
+    if task.state is State.STOPPED:
+        raise UsageError(
+            f"run {task.run} was stopped; let it go on with `evogit resume --run {task.run}`, or begin another with "
+            "`evogit run --new`"
+        )
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from rich.table import Table
 
 from evogit.cli.context import Reading
 from evogit.cli.output import gain, local_time, number, plain, safe
-from evogit.model import AgentName, CommitId
+from evogit.model import AgentName, CommitId, RunName
 from evogit.records import Score
 from evogit.store.candidate import Event
+from evogit.store.task import State
 
 _RECENT = 8
 
@@ -24,12 +25,19 @@ class Lines:
     def __init__(self, console: Console, reading: Reading, session: str) -> None:
         self._console, self._reading, self._session = console, reading, session
         self._best: float | None = reading.snapshot.best_value
+        self._state = State.RUNNING
 
     def __enter__(self) -> Lines:
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def hear(self, state: State) -> None:
+        """Say when people pause the run or let it go on."""
+        if state is not self._state:
+            self._state = state
+            self._console.print(plain(f"run {self._reading.task.run} {_words(state, self._reading.task.run)}"))
 
     def update(self, events: Sequence[Event]) -> None:
         """Print what is new."""
@@ -53,6 +61,7 @@ class Board:
         self._reading, self._session, self._evals = reading, session, evals
         self._count: Counter[str] = Counter()
         self._recent: list[Event] = []
+        self._state = State.RUNNING
         self._live = Live(console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Board:
@@ -61,6 +70,10 @@ class Board:
 
     def __exit__(self, *details: object) -> None:
         self._live.__exit__(None, None, None)
+
+    def hear(self, state: State) -> None:
+        """Show from now on what people want of the run."""
+        self._state = state
 
     def update(self, events: Sequence[Event]) -> None:
         """Draw what is known now."""
@@ -76,6 +89,8 @@ class Board:
         done = snapshot.evaluations_of(self._session)
         of = f" of {self._evals}" if self._evals else ""
         title = f"run {self._reading.task.run}: {done}{of} evaluations, best {number(best)}"
+        if self._state is not State.RUNNING:
+            title = f"{title}; {_words(self._state, self._reading.task.run)}"
         base = self._reading.base_value
         table = Table(title=f"{title} ({gain(best, base)} from {number(base)})", title_justify="left", box=None)
         for heading in ("time", "agent", "score", "what was tried"):
@@ -97,6 +112,12 @@ class Board:
 def scores(events: Sequence[Event]) -> list[Event]:
     """Return the measurements among events, in the order they were made."""
     return sorted((e for e in events if isinstance(e.record, Score)), key=lambda e: (e.record.at, e.record.seq))
+
+
+def _words(state: State, run: RunName) -> str:
+    if state is State.RUNNING:
+        return "goes on"
+    return f"is {state.value}; evogit resume --run {run} lets it go on"
 
 
 def _subject(reading: Reading, commit: CommitId) -> str:

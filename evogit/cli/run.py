@@ -23,7 +23,7 @@ from evogit.cli.signals import StopSignals
 from evogit.config import AgentUse, Config, Stop
 from evogit.errors import EvaluatorBroken, EvogitError, StorageError, UsageError
 from evogit.model import RunName, parse_run_name
-from evogit.store import freeze, private, refs, repository, task, trust
+from evogit.store import amendments, freeze, private, refs, repository, task, trust
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
 from evogit.store.task import Definition, Task
@@ -85,6 +85,8 @@ def run_command(
     trust.add(repo, chosen)
     if beside and reached:
         beside.first(chosen.run)
+    chosen = task.read(repo, chosen.run)
+    context.refuse_stopped(chosen)
     _greet(out, chosen, begun, frozen, uses)
     if blocker := refs.branch_blocker(repo, chosen.run):
         out.print(plain(f"{blocker} stands where branches of agents would go; they are left out, scores are not"))
@@ -208,9 +210,11 @@ def _watch(
     swarm: Swarm, reading: Reading, session: str, stop: Stop, signals: StopSignals, out: Console, beside: Beside | None
 ) -> None:
     view = Board(out, reading, session, stop.evals) if out.is_terminal else Lines(out, reading, session)
-    asked = False
+    asked, heard = False, reading.task
     with view:
         for _ in swarm.watch(time.sleep):
+            heard = amendments.follow(reading.repo, heard)
+            view.hear(heard.state)
             view.update(reading.snapshot.refresh())
             if beside:
                 beside.tend()
@@ -233,6 +237,8 @@ def _finish(swarm: Swarm, reading: Reading, signals: StopSignals, wish: _Wish, s
     _report(reading, session, wish)
     if signals.reason:
         out.print(plain(f"{signals.reason}; go on with: evogit run --run {reading.task.run}"))
+    elif stopped := amendments.follow(reading.repo, reading.task).stop_reason:
+        out.print(plain(stopped))
     sys.exit(signals.exit_code or (1 if failed and len(failed) == len(swarm.members) else 0))
 
 
