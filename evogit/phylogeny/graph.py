@@ -120,15 +120,16 @@ class Phylogeny:
             return False
         todo, left = [commit], _MAX_UNKNOWN
         while todo:
-            missing = [parent for parent in parents[todo[-1]] if parent not in self.ancestry and parent not in parents]
+            missing = [parent for parent in parents[todo[-1]] if parent not in self.ancestry]
             for parent in missing:
-                left -= parent not in self.snapshot.candidates
-                parents[parent] = self._readable_parents(parent) if left >= 0 else []
+                if parent not in parents:
+                    left -= parent not in self.snapshot.candidates
+                    parents[parent] = self._readable_parents(parent) if left >= 0 else []
             if missing:
-                todo.extend(missing)
+                todo.extend(missing)  # one may stand there already, deeper down: it has to come before this one, too
                 continue
             done = todo.pop()
-            self._add(done, [parent for parent in parents[done] if parent in self.ancestry])
+            self._add(done, parents[done])
         return True
 
     def _readable_parents(self, commit: CommitId) -> list[CommitId]:
