@@ -46,9 +46,12 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class AgentUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[agents]]`: a definition by its name, and how many processes of it."""
+    """`[[agents]]`: a definition by its name, and how many processes of it.
 
-    use: Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9-]{0,40}$")]
+    `person`, `u` and what begins with `u-` stand for people.
+    """
+
+    use: Annotated[str, msgspec.Meta(pattern="^(?!person$|u$|u-)[a-z0-9][a-z0-9-]{0,40}$")]
     count: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import click
 import msgspec
@@ -16,7 +17,7 @@ from evogit.cli.context import Reading
 from evogit.cli.output import console, gain, local_time, number, plain, print_json
 from evogit.cli.signals import StopSignals
 from evogit.model import CommitId, Measurement, Status, TreeId
-from evogit.records import Score
+from evogit.records import Merge, Score, Verdict
 from evogit.sandbox import KIND, Cancelled, Launcher
 from evogit.store import commits, freeze, scratch, task
 from evogit.store.task import Task
@@ -42,7 +43,8 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         proposal = msgspec.to_builtins(found.proposal) if found and found.proposal else None
         print_json(
             {"commit": commit, "run": reading.task.run, "subject": reading.subject(commit), "parents": parents,
-             "value": reading.value(commit), "proposal": proposal, "scores": msgspec.to_builtins(scores)}
+             "value": reading.value(commit), "proposal": proposal, "scores": msgspec.to_builtins(scores),
+             "verdicts": msgspec.to_builtins(found.verdicts if found else [])}
         )  # fmt: skip
         return
     out = console()
@@ -57,10 +59,42 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         made = found.proposal
         numbers = "  ".join(f"{name}={amount:.4g}" for name, amount in sorted(made.params.items()))
         out.print(plain(f"made by  {made.agent} ({made.operator.value})  seed {made.seed}  {numbers}".rstrip()))
+        if made.merge:
+            _show_merge(out, made.merge, parents, value)
+    for verdict in found.verdicts if found else []:
+        _show_verdict(out, verdict)
     for score in scores:
         _show_score(out, score, reading)
     if not scores:
-        out.print(plain("not scored in this run"))
+        out.print(plain(_why_unscored(reading, commit)))
+
+
+def _show_verdict(out: Console, verdict: Verdict) -> None:
+    first, *more = verdict.text.splitlines() or [""]
+    said = f": {first}" if first else ""
+    out.print(plain(f"{verdict.verdict:8} {local_time(verdict.at)}  by {verdict.agent}{said}"))
+    for line in more:
+        out.print(plain(f"  | {line}"))
+
+
+def _why_unscored(reading: Reading, commit: CommitId) -> str:
+    twin = reading.snapshot.measured(TreeId(str(reading.repo.commit(commit).tree_id)))
+    if twin is None:
+        return "not scored in this run"
+    return f"not measured itself: its files are those of {twin[:12]}, which scored {number(reading.value(twin))}"
+
+
+def _show_merge(out: Console, merge: Merge, parents: Sequence[CommitId], value: float | None) -> None:
+    """Say what came together, and what the whole is beyond the sum of the gains (in genetics: epistasis)."""
+    before = merge.base_value
+    gains = [known - before for known in merge.values]
+    brought = "  ".join(f"{parent[:9]} {amount:+.4g}" for parent, amount in zip(parents, gains))
+    out.print(plain(f"merge    from {merge.base[:9]}  {number(before)}:  {brought}"))
+    if value is not None:
+        whole, together = value - before, sum(gains)
+        out.print(
+            plain(f"         together {whole:+.4g}, the sum is {together:+.4g}: interaction {whole - together:+.4g}")
+        )
 
 
 def _show_score(out: Console, score: Score, reading: Reading) -> None:

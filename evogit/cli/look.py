@@ -78,7 +78,8 @@ def runs_command(as_json: bool) -> None:
                 "run": name,
                 "started": reading.task.started,
                 "base": reading.task.definition.base,
-                "goal": reading.task.definition.config.goal,
+                "state": reading.task.state.value,
+                "goal": reading.task.goal,
                 "agents": len(reading.snapshot.agents),
                 "evaluations": reading.snapshot.evaluations,
                 "base_value": reading.base_value,
@@ -102,7 +103,9 @@ def _run_line(row: dict[str, object]) -> str:
         return f"{row['run']}  cannot be read: {row['problem']}"
     base, best = row["base_value"], row["best_value"]
     base_value, best_value = (value if isinstance(value, float) else None for value in (base, best))
+    state = "" if row["state"] == "running" else f" ({row['state']})"
+    goal, _, more = str(row["goal"]).partition("\n")
     return (
-        f"{row['run']}  {row['evaluations']} evaluations by {row['agents']} agents  "
-        f"{number(base_value)} → {number(best_value)}  {row['goal']}".rstrip()
+        f"{row['run']}{state}  {row['evaluations']} evaluations by {row['agents']} agents  "
+        f"{number(base_value)} → {number(best_value)}  {goal}{' …' if more else ''}".rstrip()
     )
