@@ -21,9 +21,9 @@ from typing import Any
 from evogit.agent import Agent, Parts, World
 from evogit.config import Stop
 from evogit.model import Edit, Measurement, Status, TreeId
+from evogit.planning import Policy
 from evogit.proposers.protocol import Request
 from evogit.sandbox import Job, Launcher
-from evogit.selection.greedy import Greedy
 from evogit.stopping import Limits
 from evogit.store import private, scratch, task
 from evogit.store.export import Export
@@ -140,7 +140,7 @@ def _agent(path: Path, evals: int | None, *, plateau: bool) -> Pace:
     world = World(
         seed=1, clock=time.monotonic, sleep=time.sleep, stopped=pace.stopped, new_name=lambda: name.agent
     )  # fmt: skip
-    parts = Parts(proposer=proposer, selector=Greedy(), meter=meter, limits=limits)
+    parts = Parts(proposer=proposer, policy=Policy(selection="greedy", merges=0.0), meter=meter, limits=limits)
     pace.agent = Agent(repo, chosen, writer, parts, world)
     return pace
 
