@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -10,71 +9,19 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import _BENCH, _KNOBS, CONFIG, Checkout, closed_environment
+from conftest import _BENCH, CONFIG, Checkout
 from fingerprint import changed, fingerprint
+from proposals import BETTER, derived, document, evolved, here, refs, said
 from states import bare, detached, dirty, linked, merging, together
 
+__all__ = ["evolved", "here"]
 NewCheckout = Callable[..., Checkout]
-_BETTER = "A = 3.0\nB = 30\n\n\ndef value():\n    return -((A - 3.5) ** 2) - ((B - 40) / 10) ** 2\n"
 _HOSTILE = (
     "--- a/x @alice fixes #7 `x` | <script>alert(1)</script> <!-- --> [skip ci]\x1b[31m\n\n"
     f"Signed-off-by: Eve <eve@evil.invalid>\nEvogit-Best: {'0' * 40}\n---\ndiff --git a/x b/x\n"
 )
-
-
-@pytest.fixture(scope="module")
-def evolved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with a run that found something better; made once, and copied for each test."""
-    top = tmp_path_factory.mktemp("evolved")
-    (top / "home" / "tmp").mkdir(parents=True)
-    made = Checkout(top / "repo", closed_environment(top / "home"))
-    made.path.mkdir()
-    made.git("init", "-q", "-b", "main")
-    for name, content in {"knobs.py": _KNOBS, "bench.py": _BENCH, "evogit.toml": CONFIG}.items():
-        (made.path / name).write_text(content)
-    made.commit("init")
-    made.evogit("run", "-n", "1", "--evals", "8", "--seed", "2", "--run", "r")
-    return made.path
-
-
-@pytest.fixture
-def here(evolved: Path, tmp_path: Path, world: dict[str, str]) -> Checkout:
-    """A repository of the test's own with that run in it."""
-    shutil.copytree(evolved, tmp_path / "repo", symlinks=True)
-    copy = Checkout(tmp_path / "repo", world)
-    copy.git("update-index", "-q", "--refresh")
-    return copy
-
-
-def derived(here: Checkout, changes: dict[str, str], subject: str = "Better by hand", onto: str = "main") -> str:
-    """Commit changed files on top of a commit, in no work tree; returns the id."""
-    index = {**here.environment, "GIT_INDEX_FILE": str(here.path / "index-of-test")}
-    aside = Checkout(here.path, index)
-    aside.git("read-tree", onto)
-    for name, content in changes.items():
-        blob = aside.git("hash-object", "-w", "--stdin", stdin=content.encode())
-        aside.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{name}")
-    made = aside.git("commit-tree", aside.git("write-tree"), "-p", onto, stdin=subject.encode())
-    (here.path / "index-of-test").unlink()
-    return made
-
-
-def document(here: Checkout, *arguments: str) -> dict[str, Any]:
-    """Return what a command prints as JSON."""
-    return dict(json.loads(here.evogit(*arguments, "--json").stdout))
-
-
-def refs(here: Checkout) -> str:
-    """Return all refs and what they point at."""
-    return here.git("for-each-ref")
-
-
-def said(here: Checkout, branch: str) -> str:
-    """Return the message of a branch's tip."""
-    return here.git("log", "-1", "--format=%B", branch)
 
 
 def test_a_gain_is_proposed_as_one_commit_in_the_users_name(here: Checkout) -> None:
@@ -131,12 +78,12 @@ def test_proposed_again_it_is_the_same_branch_and_commit(here: Checkout) -> None
     trailer = here.git("log", "-1", "--format=%(trailers:key=Signed-off-by)", "evogit/r/pr-1")
     assert trailer == "Signed-off-by: Ada <ada@example.invalid>"
     assert document(here, "pr", "--signoff")["commit"] == signed["commit"]
-    other = derived(here, {"knobs.py": _BETTER})
+    other = derived(here, {"knobs.py": BETTER})
     assert document(here, "pr", other)["branch"] == "evogit/r/pr-2"
 
 
 def test_no_gain_is_no_proposal(here: Checkout) -> None:
-    worse = derived(here, {"knobs.py": _BETTER.replace("B = 30", "B = 300")})
+    worse = derived(here, {"knobs.py": BETTER.replace("B = 30", "B = 300")})
     broken = derived(here, {"knobs.py": "raise SystemExit(3)\n"})
     before = refs(here)
     told = here.evogit("pr", worse, expect=1).stderr.splitlines()[-1]
@@ -167,7 +114,7 @@ def test_a_gain_beyond_the_noise_is_real(new_checkout: NewCheckout, toy: Checkou
     files = {"knobs.py": (toy.path / "knobs.py").read_text(), "bench.py": "import random\n" + noisy}
     here = new_checkout("noisy", {**files, "evogit.toml": CONFIG})
     here.evogit("run", "-n", "1", "--evals", "1", "--run", "r")
-    done = document(here, "pr", derived(here, {"knobs.py": _BETTER}))
+    done = document(here, "pr", derived(here, {"knobs.py": BETTER}))
     assert len(set(done["measured"]["after"]["values"])) == 3
     assert "Luck alone does as well in 5 % of cases" in " ".join(said(here, done["branch"]).split())
 
@@ -200,7 +147,7 @@ def test_a_target_that_moved_on_is_merged_in_memory(here: Checkout) -> None:
 
 def test_a_target_that_conflicts_is_refused(here: Checkout) -> None:
     best, base = here.evogit("best", "-q").stdout.strip(), here.git("rev-parse", "main")
-    (here.path / "knobs.py").write_text(_BETTER.replace("3.0", "9.0").replace("30", "90"))
+    (here.path / "knobs.py").write_text(BETTER.replace("3.0", "9.0").replace("30", "90"))
     here.commit("another way")
     before = refs(here)
     assert here.evogit("pr", expect=2).stderr == (
@@ -221,13 +168,13 @@ def test_a_proposed_branch_that_is_checked_out_is_not_moved(here: Checkout, tmp_
     assert document(here, "pr")["how"] == "unchanged"
     assert refs(here) == before
     review = Checkout(tmp_path / "review", here.environment)
-    (review.path / "knobs.py").write_text(_BETTER)
+    (review.path / "knobs.py").write_text(BETTER)
     review.commit("a reviewer's own")
     assert document(here, "pr")["branch"] == "evogit/r/pr-2"
 
 
 def test_hostile_words_of_candidates_are_only_words(here: Checkout) -> None:
-    commit = derived(here, {"knobs.py": _BETTER, "a`|@bob<script>.txt": "x\n"}, _HOSTILE)
+    commit = derived(here, {"knobs.py": BETTER, "a`|@bob<script>.txt": "x\n"}, _HOSTILE)
     branch = document(here, "pr", commit)["branch"]
     text = said(here, branch)
     trailers = here.git("interpret-trailers", "--parse", stdin=text.encode()).splitlines()
@@ -243,7 +190,7 @@ def test_hostile_words_of_candidates_are_only_words(here: Checkout) -> None:
 
 
 def test_protected_files_stay_out(here: Checkout) -> None:
-    commit = derived(here, {"knobs.py": _BETTER, "bench.py": "cheat()\n", "extra.txt": "x\n"})
+    commit = derived(here, {"knobs.py": BETTER, "bench.py": "cheat()\n", "extra.txt": "x\n"})
     done = document(here, "pr", commit)
     assert here.git("diff", "--name-only", "main", done["branch"]).split() == ["extra.txt", "knobs.py"]
     left = "left out, since protected files are not what was measured: `bench.py`"
@@ -328,7 +275,7 @@ def test_interrupted_it_leaves_nothing(here: Checkout, tmp_path: Path) -> None:
     here.commit("a slow bench")
     here.evogit("run", "-n", "1", "--evals", "1", "--new", "--run", "slow")
     before = refs(here)
-    running = here.start("pr", derived(here, {"knobs.py": _BETTER}), "--run", "slow")
+    running = here.start("pr", derived(here, {"knobs.py": BETTER}), "--run", "slow")
     while not started.exists():
         assert running.poll() is None, running.communicate()
         time.sleep(0.02)

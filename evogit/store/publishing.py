@@ -86,7 +86,7 @@ def push(
     if there is not None:
         _refuse_others(repo, remote, name, CommitId(str(own)), there)
         lease = [f"--force-with-lease={name}:{there}"]
-    user_git.run(repo, ["push", "--porcelain", "--no-follow-tags", *lease, remote.name, f"{name}:{name}"], caller)
+    user_git.run(repo, ["push", "--no-follow-tags", *lease, remote.name, f"{name}:{name}"], caller)
     return "new" if there is None else "replaced"
 
 

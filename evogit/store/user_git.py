@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from evogit.errors import StorageError
+from evogit.store.commits import plain_text
 from evogit.store.repository import Repository
 
 _OF_ANOTHER_REPOSITORY = frozenset(
@@ -44,5 +45,6 @@ def run(repo: Repository, arguments: Sequence[str], caller: Mapping[str, str], *
         verb = next(word for word in arguments if not word.startswith("-") and "=" not in word)
         said = done.stderr.decode("utf-8", "replace").splitlines()
         reason = [line.strip() for line in said if line.startswith(_TELLING) and line.strip() != "remote:"] or said[-3:]
-        raise StorageError(f"git {verb} failed in {repo.common}: {'; '.join(reason[:4])}")
+        # A remote's own words are among them.
+        raise StorageError(f"git {verb} failed in {repo.common}: {'; '.join(map(plain_text, reason[:4]))}")
     return done.stdout
