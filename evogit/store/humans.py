@@ -59,18 +59,11 @@ class Humans:
             snapshot.problems[commit] = reason
         return reason
 
-    def unscored(self, snapshot: Snapshot) -> list[CommitId]:
-        """Return all that wait to be scored, for a command that looks once.
-
-        Raises:
-            StorageError: the refs cannot be listed.
-        """
-        self._find(snapshot)
-        return self._find(snapshot)
-
     def _find(self, snapshot: Snapshot) -> list[CommitId]:
         found: list[CommitId] = []
         for name in refs.names(self._repo, refs.branch_prefix(self._run)):
+            if refs.parse_proposed_ref(name):
+                continue  # what is proposed for merging is a result, not something to build on
             try:
                 tip = refs.read(self._repo, name)
                 if tip is None or self._settled.get(name) == tip:
@@ -135,6 +128,19 @@ class Humans:
             f"{commit[:12]} says that {agent} made it, whose journal is not here; it is not scored"
         )
         return False
+
+
+def waiting(repo: Repository, run: RunName, base: CommitId, snapshot: Snapshot) -> list[CommitId]:
+    """Return the commits of people that nobody has scored yet, for a command that looks once.
+
+    `snapshot` learns which of them may not become candidates, and why.
+
+    Raises:
+        StorageError: the refs cannot be listed.
+    """
+    looking = Humans(repo, run, base)
+    looking._find(snapshot)
+    return [commit for commit in looking._find(snapshot) if not looking.refuse(snapshot, commit)]
 
 
 def descends(repo: Repository, commit: CommitId, base: CommitId) -> bool:
