@@ -177,4 +177,6 @@ def read_run(run: str | None) -> Reading:
     chosen = choose_task(repo, run)
     snapshot = Snapshot(repo, chosen.run, chosen.definition.evaluator, chosen.definition.config.direction)
     snapshot.refresh()
+    if chosen.problem:
+        snapshot.problems["task"] = chosen.problem
     return Reading(repo, chosen, snapshot)

@@ -13,8 +13,9 @@ from rich.table import Table
 from evogit.cli import context
 from evogit.cli.context import Reading
 from evogit.cli.output import console, gain, local_time, number, plain, print_json, safe
+from evogit.model import CommitId
 from evogit.phylogeny import Contribution, by_agent, by_operator
-from evogit.store import private
+from evogit.store import humans, private
 
 _COLUMNS = ("agent", "", "evaluations", "gains", "merges", "in best", "best", "last")
 _LEFT = ("agent", "", "last")
@@ -59,10 +60,16 @@ def _status(reading: Reading) -> dict[str, object]:
         "best_value": reading.value(best.id) if best else None,
         "candidates": len(reading.snapshot.candidates),
         "evaluations": reading.snapshot.evaluations,
+        "waiting": _waiting(reading),
         "agents": _agents(reading),
         "operators": {name: asdict(row) for name, row in by_operator(reading.graph).items()},
         "problems": dict(reading.snapshot.problems),
     }
+
+
+def _waiting(reading: Reading) -> list[CommitId]:
+    """Return the commits of people that nobody has scored yet; the snapshot learns what is wrong with others."""
+    return humans.waiting(reading.repo, reading.task.run, reading.task.definition.base, reading.snapshot)
 
 
 def _agents(reading: Reading) -> list[dict[str, object]]:
@@ -107,6 +114,8 @@ def _print(out: Console, reading: Reading) -> None:
     for name, row in by_operator(reading.graph).items():
         useless = f", {row.useless} came to nothing" if row.useless else ""
         out.print(plain(f"{name:8} {row.candidates} candidates, {row.gains} gains, {row.in_best} in best{useless}"))
+    for commit in _waiting(reading):
+        out.print(plain(f"waiting  {commit[:12]} of a person for a living agent: {reading.subject(commit)}"))
     out.print(_table(reading))
     for where, what in known.problems.items():
         out.print(plain(f"problem  {where}: {what}"))
