@@ -22,6 +22,7 @@ _POLL_S = 0.2
 _SYNC_EVERY_S = 3
 _POLLS_BEFORE_NEW = 10
 _LAST_SYNC_S = 60.0
+_ASKED = 143
 
 
 def program(repo: Repository) -> list[str]:
@@ -130,14 +131,16 @@ class SyncLoop:
             self._rest = 0
             self._process = self._start()
 
-    def stop(self) -> None:
-        """Let it exchange a last time, and wait for that, but not for ever."""
+    def stop(self) -> bool:
+        """Let it exchange a last time, and wait for that, but not for ever; returns whether it came to that."""
         self._process.terminate()
         try:
-            self._process.wait(_LAST_SYNC_S)
+            # Asked before it was up, it ends by the signal itself and not with the exit code for it.
+            return self._process.wait(_LAST_SYNC_S) == _ASKED
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+            return True  # the remote does not answer: another try would not help
 
     def _start(self) -> subprocess.Popen[bytes]:
         try:

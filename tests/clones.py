@@ -10,6 +10,7 @@ from pathlib import Path
 from conftest import CONFIG, Checkout
 
 from evogit.model import AgentName, CommitId, Direction, Measurement, Operator, Plan, RepoPath, RunName, Status, TreeId
+from evogit.records import AnyRecord
 from evogit.store import freeze, private, refs, remote, task, trees, trust
 from evogit.store.exchange import Exchange, Wish
 from evogit.store.ledger import Ledger, Writer
@@ -18,7 +19,7 @@ from evogit.store.repository import Repository, open_repository
 from evogit.store.snapshot import Snapshot
 
 RUN = RunName("r")
-SHELL = 'read -r _ _ level < knob.txt; echo "{\\"score\\": $level}" > "$EVOGIT_RESULT"\n'
+SHELL = 'sleep 0.05; read -r _ _ level < knob.txt; echo "{\\"score\\": $level}" > "$EVOGIT_RESULT"\n'
 FILES = {
     "knob.txt": "level = 3\n",
     "score.sh": SHELL,
@@ -58,8 +59,8 @@ class Clone:
             plan = Plan(operator=Operator.MUTATE, parents=(CommitId(base),), seed=seq)
             commit = ledger.candidate(changed, plan, f"{name} writes {seq}")
             measured = Measurement(status=Status.OK, value=float(seq))
-            said = [ledger.proposal(plan, {}, {}), ledger.score(changed, measured, "none")]
-            ledger.write(commit, [*said], "evogit: score\n")
+            said: list[AnyRecord] = [ledger.proposal(plan, {}, {}), ledger.score(changed, measured, "none")]
+            ledger.write(commit, said, "evogit: score\n")
         ledger.close()
         return name
 

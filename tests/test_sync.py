@@ -17,9 +17,10 @@ from clones import RUN, World, said
 from conftest import Checkout
 
 from evogit.errors import RemoteUnreachable, RepositoryError, UsageError
-from evogit.model import AgentName
-from evogit.store import outcomes, remote, task
+from evogit.model import AgentName, RunName
+from evogit.store import outcomes, remote
 from evogit.store.exchange import Wish
+from evogit.store.repository import open_repository
 from evogit.store.takeover import Situation
 
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -98,7 +99,7 @@ def test_a_dry_run_changes_nothing(both: World) -> None:
 
 
 def test_one_run_only(both: World) -> None:
-    other = task.RunName("other")
+    other = RunName("other")
     both.one.begin(other)
     both.one.write()
     both.one.write(run=other)
@@ -276,7 +277,7 @@ def test_two_writers_of_one_name(both: World, tmp_path: Path) -> None:
     name = both.one.write()
     both.one.sync()
     subprocess.run(["cp", "-r", str(both.one.checkout.path), str(tmp_path / "copy")], check=True)
-    copy = clones.Clone(Checkout(tmp_path / "copy", both.hub.environment), clones.open_repository(tmp_path / "copy"))
+    copy = clones.Clone(Checkout(tmp_path / "copy", both.hub.environment), open_repository(tmp_path / "copy"))
     both.one.write()
     copy.write()
     both.one.sync()

@@ -16,6 +16,7 @@ from evogit.errors import UsageError
 from evogit.model import RunName
 from evogit.store import outcomes
 from evogit.store import remote as remotes
+from evogit.store.outcomes import LastOutcome
 from evogit.store.repository import Repository
 from evogit.swarm import SyncLoop
 from evogit.sync import Exchange, Wish, once
@@ -41,6 +42,7 @@ class Beside:
                 f"{self._remote} is a bundle file, which nothing can be sent to; read it with `evogit sync`"
             )
         self._loop: SyncLoop | None = None
+        self._run: RunName | None = None
 
     def first(self, run: RunName | None, *, tasks_only: bool = False) -> str:
         """Exchange once and say what is wrong; returns why the remote was not reached, or nothing.
@@ -48,8 +50,7 @@ class Beside:
         Raises:
             StorageError: Git would not read or write here.
         """
-        exchange = Exchange(self._repo, self._remote, Wish(run=run, tasks_only=tasks_only))
-        _, outcome = once(exchange, self._repo, context.now())
+        outcome = self._once(Wish(run=run, tasks_only=tasks_only))
         for line in (outcome.error, *outcome.problems):
             if line:
                 self._out.print(plain(f"warning: {outcome.remote}: {line}"))
@@ -61,6 +62,7 @@ class Beside:
         Raises:
             RepositoryError, StorageError: it cannot be started.
         """
+        self._run = run
         self._loop = SyncLoop(self._repo, self._remote, run, os.environ)
 
     def tend(self) -> None:
@@ -72,11 +74,14 @@ class Beside:
         """Exchange a last time, and say how that ended."""
         if self._loop is None:
             return
-        self._loop.stop()
-        last = outcomes.last_outcome(self._repo, self._remote.slug)
+        done = self._loop.stop()
+        last = outcomes.last_outcome(self._repo, self._remote.slug) if done else self._once(Wish(run=self._run))
         if last is None:
-            self._out.print(plain(f"warning: {self._remote} was never reached; `evogit sync` sends what is new"))
+            self._out.print(plain(f"warning: {self._remote} did not answer; `evogit sync` sends what is new"))
         elif last.error or last.waiting or last.problems:
             self._out.print(plain(f"warning: {last.remote}: {last.words}; `evogit sync` tries again"))
         else:
             self._out.print(plain(f"in step with {last.remote}"))
+
+    def _once(self, wish: Wish) -> LastOutcome:
+        return once(Exchange(self._repo, self._remote, wish), self._repo, context.now())[1]
