@@ -42,9 +42,9 @@ def bisect(base: str, best: str, notes: str, reached: tuple[str, float]) -> Sequ
 def reproduce(run: str, remote: str, best: str, command: str) -> Sequence[str]:
     """Return lines that score a candidate as the run did, after the lines of `fetch`."""
     return (
-        f"git worktree add --detach ../check {best} && cd ../check",
+        f"git worktree add -q --detach ../check {best} && cd ../check",
         f"git archive refs/evogit-remote/{remote}/{run}/task:protected | tar -x",
-        "export EVOGIT_RESULT=/tmp/result.json",
+        'export EVOGIT_RESULT="$(mktemp)"',
         *command.splitlines(),
-        "cat $EVOGIT_RESULT",
+        'cat "$EVOGIT_RESULT"',
     )

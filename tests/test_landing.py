@@ -285,3 +285,9 @@ def test_interrupted_it_leaves_nothing(here: Checkout, tmp_path: Path) -> None:
     assert [line.split()[:3] for line in errors.splitlines()] == [["evogit:", "before", "-22.25"]]
     assert refs(here) == before
     assert not list((Path(here.environment["TMPDIR"]) / f"evogit-{os.getuid()}").rglob("evaluate.*"))
+
+
+def test_what_is_proposed_is_no_candidate(here: Checkout) -> None:
+    done = document(here, "pr")
+    here.evogit("run", "-n", "1", "--evals", "4", "--seed", "3", "--run", "r")
+    assert done["commit"] not in {row["commit"] for row in document(here, "log", "--all")["log"]}
