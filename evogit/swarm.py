@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ _POLL_S = 0.2
 _SYNC_EVERY_S = 3
 _POLLS_BEFORE_NEW = 10
 _LAST_SYNC_S = 60.0
+_MOMENT_S = 3.0
 _ASKED = 143
 
 
@@ -131,11 +133,17 @@ class SyncLoop:
             self._rest = 0
             self._process = self._start()
 
-    def stop(self) -> bool:
-        """Let it exchange a last time, and wait for that, but not for ever; returns whether it came to that."""
+    def stop(self, slow: Callable[[], None]) -> bool:
+        """Let it exchange a last time, and wait for that, but not for ever; returns whether it came to that.
+
+        `slow` is called when it takes longer than a moment.
+        """
         self._process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             # Asked before it was up, it ends by the signal itself and not with the exit code for it.
+            return self._process.wait(_MOMENT_S) == _ASKED
+        slow()
+        try:
             return self._process.wait(_LAST_SYNC_S) == _ASKED
         except subprocess.TimeoutExpired:
             self._process.kill()

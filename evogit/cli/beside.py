@@ -74,7 +74,8 @@ class Beside:
         """Exchange a last time, and say how that ended."""
         if self._loop is None:
             return
-        done = self._loop.stop()
+        waiting = plain(f"a last exchange with {self._remote}, for a minute at most")
+        done = self._loop.stop(lambda: self._out.print(waiting))
         last = outcomes.last_outcome(self._repo, self._remote.slug) if done else self._once(Wish(run=self._run))
         if last is None:
             self._out.print(plain(f"warning: {self._remote} did not answer; `evogit sync` sends what is new"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evogit.errors import UsageError
 from evogit.model import RunName
-from evogit.store import git, packing, private, refs, scratch, task
+from evogit.store import git, packing, private, refs, scratch, task, tracking
 from evogit.store.repository import Repository
 
 
@@ -74,4 +74,4 @@ def _refs_of(repo: Repository, run: RunName) -> list[str]:
             )
     journals = list(refs.names(repo, refs.notes_prefix(run)))
     tasks = [refs.task_ref(run)] if refs.read(repo, refs.task_ref(run)) else []
-    return [*branches, *journals, *tasks]
+    return [*branches, *journals, *tracking.names(repo, run), *tasks]

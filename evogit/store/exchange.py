@@ -53,6 +53,7 @@ class _Plan:
 
     here: Mapping[Item, pygit2.Oid]
     shown: Mapping[Item, pygit2.Oid]
+    judged: dict[Item, pygit2.Oid] = field(default_factory=dict)
     outcomes: dict[Item, Outcome] = field(default_factory=dict)
     pushes: dict[Item, Push] = field(default_factory=dict)
 
@@ -176,16 +177,15 @@ class Exchange:
         self._known[item] = (plan.shown[item], plan.here.get(item), judged)
         self._say(plan, item, judged)
 
-    def _say(self, plan: _Plan, item: Item, judged: Judgement, *, taken: bool = False) -> None:
-        plan.outcomes[item] = Outcome(
-            name=str(item), ref=item.ref, situation=judged.situation, detail=judged.detail, taken=taken
-        )
+    def _say(self, plan: _Plan, item: Item, judged: Judgement) -> None:
+        plan.outcomes[item] = Outcome(name=str(item), ref=item.ref, situation=judged.situation, detail=judged.detail)
 
     def _judge(self, plan: _Plan, item: Item) -> None:
         ours, theirs = plan.here.get(item), plan.shown.get(item)
         if theirs is not None and theirs != ours and not self._wish.dry_run:
             # The remote may have moved since it listed its refs: what was fetched counts.
             theirs = refs.read(self._repo, item.tracking(self._remote.slug)) or theirs
+            plan.judged[item] = theirs
         if self._wish.dry_run and theirs is not None and theirs not in self._repo.raw:
             situation = Situation.FAST_FORWARD if ours else Situation.NEW
             self._say(plan, item, Judgement(situation, "not fetched, so not looked at yet"))
@@ -208,15 +208,19 @@ class Exchange:
         durability.close()
         with locking.alone(self._repo, "takeover"):
             for item in gains:
-                situation, detail, taken = plan.outcomes[item].situation, plan.outcomes[item].detail, False
-                theirs = refs.read(self._repo, item.tracking(self._remote.slug))
-                try:
-                    if theirs is not None:
-                        takeover.take(self._repo, item, plan.here.get(item), theirs, str(self._remote))
-                        taken = True
-                except RefMoved:
-                    detail = "it moved here meanwhile; the next sync looks again"
-                self._say(plan, item, Judgement(situation, detail), taken=taken)
+                self._take_one(plan, item)
+
+    def _take_one(self, plan: _Plan, item: Item) -> None:
+        one, here = plan.outcomes[item], plan.here.get(item)
+        try:
+            # What was judged, and not what the tracking ref says by now: a person's own fetch may have moved it.
+            takeover.take(self._repo, item, here, plan.judged[item], str(self._remote))
+        except RefMoved:
+            plan.outcomes[item] = replace(one, detail="it moved here meanwhile; the next sync looks again")
+        except StorageError as error:
+            plan.outcomes[item] = replace(one, refused=True, detail=str(error))
+        else:
+            plan.outcomes[item] = replace(one, taken=True)
 
     def _plan_pushes(self, plan: _Plan) -> None:
         if self._remote.is_bundle:
@@ -242,14 +246,12 @@ class Exchange:
         answers = transfer.push(self._repo, self._remote, list(plan.pushes.values()))
         for item, one in plan.pushes.items():
             reason = answers[one.ref]
-            detail = f"the remote refused it: {reason}" if reason else plan.outcomes[item].detail
-            plan.outcomes[item] = Outcome(
-                name=str(item), ref=item.ref, situation=Situation.AHEAD, sent=not reason, refused=bool(reason),
-                detail=detail,
-            )  # fmt: skip
             if reason is None:
+                plan.outcomes[item] = replace(plan.outcomes[item], sent=True)
                 self._refused.pop(item, None)
                 self._track(item, one.tip)
             else:
+                said = f"the remote refused it: {reason}"
+                plan.outcomes[item] = replace(plan.outcomes[item], refused=True, detail=said)
                 wait = min(_LONGEST_WAIT, 2 * self._refused.get(item, _PutOff()).wait + 1)
                 self._refused[item] = _PutOff(wait, wait)

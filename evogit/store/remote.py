@@ -55,7 +55,7 @@ _SETTINGS = (
     ),
 )
 _SLOW = ("http.lowSpeedLimit=1000", "http.lowSpeedTime=30")
-_LIST_S = 60.0
+_LIST_S = 30.0
 _TRANSFER_S = 600.0
 _PATIENCE_S = 5.0
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
@@ -89,7 +89,9 @@ class Done:
         """Why it failed, in git's words, on one line."""
         lines = [line.strip() for line in self.errors.splitlines() if line.strip()]
         telling = [line for line in lines if line.startswith(("fatal:", "error:", "ssh:"))] or lines[-2:]
-        return without_secret("; ".join(dict.fromkeys(telling[:3]))) or f"git ended with exit code {self.code}"
+        return (
+            without_secret("; ".join(dict.fromkeys(telling[:3]))).rstrip(".") or f"git ended with exit code {self.code}"
+        )
 
 
 def without_secret(text: str) -> str:
