@@ -291,3 +291,31 @@ def test_what_is_proposed_is_no_candidate(here: Checkout) -> None:
     done = document(here, "pr")
     here.evogit("run", "-n", "1", "--evals", "4", "--seed", "3", "--run", "r")
     assert done["commit"] not in {row["commit"] for row in document(here, "log", "--all")["log"]}
+
+
+def test_files_of_every_kind_land_as_they_are(new_checkout: NewCheckout, toy: Checkout, tmp_path: Path) -> None:
+    names = ("knobs.py", "bench.py", "evogit.toml")
+    files = {name: (toy.path / name).read_text() for name in names} | {
+        "data/a": "1\n",
+        "data/deep/b": "2\n",
+        "x": "3\n",
+    }
+    here = new_checkout("kinds", files)
+    here.evogit("run", "-n", "1", "--evals", "1", "--run", "r")
+    index = Checkout(here.path, {**here.environment, "GIT_INDEX_FILE": str(tmp_path / "index")})
+    index.git("read-tree", "main")
+    index.git("rm", "-q", "-r", "--cached", "data", "x")
+    knobs, other = (here.git("hash-object", "-w", "--stdin", stdin=text) for text in (BETTER.encode(), b"#!/bin/sh\n"))
+    lines = (f"100644 {knobs}\tknobs.py", f"100755 {other}\tdata", f"120000 {other}\tx/link", f"100644 {other}\tx/a b")
+    index.git("update-index", "--index-info", stdin="\n".join((*lines, "")).encode())
+    index.git("update-index", "-z", "--index-info", stdin=f"100644 {other}\tna".encode() + b"\xefve\0")
+    commit = index.git("commit-tree", index.git("write-tree"), "-p", "main", "-m", "all kinds")
+    done = document(here, "pr", commit)
+    assert here.git("rev-parse", f"{done['branch']}^{{tree}}") == here.git("rev-parse", f"{commit}^{{tree}}")
+    assert done["warnings"][:2] == ["look at these links: `x/link`", "look at these executable files: `data`"]
+    index.git("update-index", "-z", "--index-info", stdin=b"0 " + b"0" * 40 + b"\tna\xefve\0")  # not merged with others
+    commit = index.git("commit-tree", index.git("write-tree"), "-p", "main", "-m", "most kinds")
+    (here.path / "more.txt").write_text("main moves on\n")
+    here.commit("more")
+    moved = document(here, "pr", commit)
+    assert here.git("diff", "--name-only", commit, moved["branch"]) == "more.txt"

@@ -105,7 +105,7 @@ def pr_command(
         reading.repo, reading.task, reading.resolve(revision), style=Style(style), onto=onto
     )
     user = landing.identity(reading.repo, os.environ)
-    there = publishing.find(reading.repo, remote, os.environ) if remote else None
+    there = publishing.find(reading.repo, remote, os.environ) if remote is not None else None
     wish = _Wish(repeat=repeat, signoff=signoff, remote=there, as_json=as_json)
     _warn(proposal)
     if dry_run:

@@ -84,18 +84,10 @@ def own_change(repo: Repository, definition: Definition, base: TreeId, tree: Tre
             left.append(change.path)
         else:
             wanted[change.path] = change.new
-    come = {path for path, entry in wanted.items() if entry}
-    # A folder that became a file: what was below it is gone with it.
-    changed = {path: entry for path, entry in wanted.items() if entry or not come & set(_above(path))}
-    built = trees.build(repo, pygit2.Oid(hex=base), changed)
+    built = trees.build(repo, pygit2.Oid(hex=base), wanted)
     if built is None:
         raise UsageError("it deletes every file; there is nothing to propose")
     return TreeId(str(built)), left
-
-
-def _above(path: bytes) -> list[bytes]:
-    parts = path.split(b"/")
-    return [b"/".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def on_top(repo: Repository, base: TreeId, onto: TreeId, tree: TreeId) -> TreeId:

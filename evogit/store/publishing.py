@@ -45,7 +45,7 @@ def find(repo: Repository, name: str, caller: Mapping[str, str]) -> Remote:
     if name in known:
         url = user_git.run(repo, ["remote", "get-url", "--push", name], caller).decode("utf-8", "replace").strip()
         return Remote(name, url, True)
-    if not name.startswith("-") and (":" in name or (Path(repo.work or repo.common) / name).exists()):
+    if name and not name.startswith("-") and (":" in name or (Path(repo.work or repo.common) / name).exists()):
         return Remote(name, name, False)
     raise UsageError(f"there is no remote {name!r}; remotes: {', '.join(known) or 'none'} (git remote add NAME URL)")
 

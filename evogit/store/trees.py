@@ -249,7 +249,8 @@ def build(repo: Repository, tree: pygit2.Oid | None, changed: Mapping[bytes, Ent
         known = entries.get(name)
         below = known.id if known and known.mode == TREE_MODE else None
         written = build(repo, below, inner)
-        _put(entries, name, Entry(TREE_MODE, written) if written else None)
+        if written or below:  # what stands in the place of a folder stays when only the folder's files are removed
+            _put(entries, name, Entry(TREE_MODE, written) if written else None)
     return objects.write_tree(repo, format_tree(entries)) if entries else None
 
 
