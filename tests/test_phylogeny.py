@@ -101,6 +101,30 @@ def test_a_reader_that_followed_knows_what_a_fresh_one_knows(family: Family, see
     assert all(clades.counts(commit) == counted.counts(commit) for commit in made)
 
 
+def test_a_long_run_read_at_once_is_the_same(family: Family) -> None:
+    """Many new candidates at once are taken in by another way than a few."""
+    followed = family.graph()
+    clades = Clades(followed)
+    rng = Random(11)
+    made = [family.base]
+    for number in range(620):
+        parents = rng.sample(made[-9:], 2) if number % 9 == 8 else [rng.choice(made[-9:])]
+        files = {"knobs.py": b"A = %d\n" % number}
+        made.append(family.child(*parents, value=rng.gauss(number, 30), by=f"a-{number % 3}-000000", files=files))
+        if number % 40 == 0:
+            followed.snapshot.refresh()
+            followed.refresh()
+            clades.refresh()
+    followed.snapshot.refresh()
+    followed.refresh()
+    clades.refresh()
+    fresh = family.graph()
+    assert _facts(fresh) == _facts(followed)
+    counted = Clades(fresh)
+    counted.refresh()
+    assert [counted.counts(commit) for commit in made] == [clades.counts(commit) for commit in made]
+
+
 def test_another_clone_sees_the_same_tree(family: Family, toy: Checkout, new_checkout: Callable[..., Checkout]) -> None:
     _grow(family, 5, 30)
     other = new_checkout("clone", commit=False)

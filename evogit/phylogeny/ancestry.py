@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from evogit.model import CommitId
 
@@ -76,6 +76,30 @@ class Ancestry:
     def clade(self, commit: CommitId) -> set[CommitId]:
         """Return the commit and all its descendants, each once however many ways lead to it."""
         return {self._ids[number] for number in self._reach(self._numbers[commit], self._children)}
+
+    def number(self, commit: CommitId) -> int:
+        """Return a commit's number: an index for arrays beside this graph."""
+        return self._numbers[commit]
+
+    def upwards(self, commit: CommitId) -> set[int]:
+        """Return the numbers of a commit and all its ancestors."""
+        return self._reach(self._numbers[commit], self._parents)
+
+    def clade_counts(self, marked: Iterable[CommitId]) -> array[int]:
+        """Return by number how many of the marked commits are in each commit's clade, each counted once.
+
+        Clades are sets of bits, put together from the newest commit to the oldest: 100,000 take about a second, where
+        walking up from every commit would take a minute.
+        """
+        chosen = {self._numbers[commit] for commit in marked}
+        counts = array("i", bytes(4 * len(self)))
+        below: dict[int, int] = {}
+        for number in range(len(self) - 1, -1, -1):
+            bits = below.pop(number, 0) | (1 << number if number in chosen else 0)
+            counts[number] = bits.bit_count()
+            for parent in self._parents(number) if bits else ():
+                below[parent] = below.get(parent, 0) | bits
+        return counts
 
     def is_ancestor(self, older: CommitId, newer: CommitId) -> bool:
         """Return whether one is reached from the other by parents; a commit is no ancestor of itself."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from array import array
+from collections.abc import Iterator
 
 from evogit.model import CommitId
 from evogit.phylogeny.graph import Phylogeny
+
+_AT_ONCE = 100
+"""New candidates from which counting all clades anew is cheaper than walking up from each."""
 
 
 class Clades:
@@ -16,43 +20,52 @@ class Clades:
 
     def __init__(self, graph: Phylogeny) -> None:
         self._graph = graph
-        self._counted: set[CommitId] = set()
-        self._wins: Counter[CommitId] = Counter()
-        self._losses: Counter[CommitId] = Counter()
         self._begin()
 
     def _begin(self) -> None:
         self._version = self._graph.version
         self._next = 0
-        for known in (self._counted, self._wins, self._losses):
-            known.clear()
+        self._won: dict[CommitId, bool] = {}
+        self._wins = array("i")
+        self._losses = array("i")
 
     def counts(self, commit: CommitId) -> tuple[int, int]:
         """Return the wins and losses in the clade of a commit, as of the last `refresh`."""
-        return self._wins[commit], self._losses[commit]
+        number = self._graph.ancestry.number(commit)
+        return self._wins[number], self._losses[number]
 
     def refresh(self) -> None:
         """Count what the graph has taken in since; each new candidate adds one to each of its ancestors."""
         graph = self._graph
         if graph.version != self._version:
             self._begin()
-        touched = graph.snapshot.touched
-        for commit in dict.fromkeys(touched[self._next :]):
-            if commit in graph.ancestry:
-                self._count(commit)
-                for child in graph.ancestry.children(commit):  # it may have waited for a parent's score
-                    self._count(child)
-        self._next = len(touched)
-
-    def _count(self, commit: CommitId) -> None:
-        if commit in self._counted or not self._is_judged(commit):
+        new = {commit: graph.is_gain(commit) for commit in self._judged()}
+        self._won |= new
+        if len(new) > _AT_ONCE:
+            self._wins = graph.ancestry.clade_counts(commit for commit, won in self._won.items() if won)
+            self._losses = graph.ancestry.clade_counts(commit for commit, won in self._won.items() if not won)
             return
-        self._counted.add(commit)
-        counter = self._wins if self._graph.is_gain(commit) else self._losses
-        counter.update((commit, *self._graph.ancestry.ancestors(commit)))
+        for counts in (self._wins, self._losses):
+            counts.extend([0] * (len(graph.ancestry) - len(counts)))
+        for commit, won in new.items():
+            counts = self._wins if won else self._losses
+            for number in graph.ancestry.upwards(commit):
+                counts[number] += 1
 
-    def _is_judged(self, commit: CommitId) -> bool:
+    def _judged(self) -> Iterator[CommitId]:
+        """Yield what can be counted now and was not before."""
+        graph = self._graph
+        touched = graph.snapshot.touched[self._next :]
+        self._next += len(touched)
+        for commit in dict.fromkeys(touched):
+            if commit in graph.ancestry:
+                # A child may have waited for its parent's score.
+                yield from (one for one in (commit, *graph.ancestry.children(commit)) if self._is_new(one))
+
+    def _is_new(self, commit: CommitId) -> bool:
         """Return whether it was measured, also without a score, and something it came from has a score."""
-        candidate = self._graph.snapshot.candidates.get(commit)
-        scored = candidate is not None and candidate.is_scored(self._graph.snapshot.evaluator)
-        return scored and any(self._graph.value(parent) is not None for parent in self._graph.ancestry.parents(commit))
+        graph = self._graph
+        candidate = graph.snapshot.candidates.get(commit)
+        if commit in self._won or candidate is None or not candidate.is_scored(graph.snapshot.evaluator):
+            return False
+        return any(graph.value(parent) is not None for parent in graph.ancestry.parents(commit))

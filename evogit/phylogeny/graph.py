@@ -15,6 +15,8 @@ from evogit.store.snapshot import Snapshot
 
 _MAX_UNKNOWN = 256
 """Commits without records that are followed from one candidate down to the next known one; people commit in steps."""
+_AT_ONCE = 500
+"""New candidates from which all marks are made anew at the end, which is cheaper than one after another."""
 
 
 class Phylogeny:
@@ -40,6 +42,7 @@ class Phylogeny:
         """Those of the field that a person promoted, and what came of them."""
         self._repo = repo
         self._next = 0
+        self._later = False
         self._values: dict[CommitId, float] = {}
         self._rooted = {base}
         self._pruned: set[CommitId] = set()
@@ -51,8 +54,9 @@ class Phylogeny:
     def refresh(self) -> None:
         """Take in what the snapshot learned since the last call; the work is that of what is new."""
         touched = self.snapshot.touched
-        stale = False
-        for commit in dict.fromkeys(touched[self._next :]):
+        new = dict.fromkeys(touched[self._next :])
+        stale = self._later = len(new) > _AT_ONCE
+        for commit in new:
             candidate = self.snapshot.candidates.get(commit)
             if candidate is None or not self._take_in(commit):
                 stale |= commit in self._values
@@ -144,13 +148,14 @@ class Phylogeny:
         self.ancestry.add(commit, parents)
         if len(parents) > 1:
             self.tried.add(frozenset(parents))
-        self._mark(commit)
+        if not self._later:
+            self._mark(commit)
 
     def _learn(self, candidate: Candidate) -> bool:
         """Take in what is said of a known commit; return whether marks of others depend on it."""
         commit = candidate.id
         self.tried.update(frozenset(CommitId(parent) for parent in made.parents) for made in candidate.useless)
-        judged = (candidate.is_pruned, candidate.is_promoted)
+        judged = (candidate.is_pruned, candidate.is_promoted) if candidate.verdicts else (False, False)
         stale = judged != self._judged.get(commit, (False, False))
         if stale:
             self._judged[commit] = judged
@@ -158,6 +163,8 @@ class Phylogeny:
         if value is None or value == known:
             return stale
         self._values[commit] = value
+        if self._later:
+            return True
         if known is not None or any(child in self._values for child in self.ancestry.children(commit)):
             return True
         self._rank(commit, value)
