@@ -100,16 +100,10 @@ def _commits(scene: Scene, base: CommitId, made: list[tuple[tuple[int, ...], flo
     for number, (parents, _) in enumerate(made):
         agent, when = _agent(number % journals), int(_START.timestamp()) + number
         message = f"Set the value to {number}\n\nEvogit-Run: {RUN}\nEvogit-Agent: {agent}\nEvogit-Operator: mutate\n"
-        author = f"author {agent} <{agent}@{RUN}.evogit.invalid> {when} +0000
-"
-        committer = f"committer Ada <ada@example.invalid> {when} +0000
-"
-        lines += [f"commit refs/heads/scale
-mark :{number + 1}
-", author, committer]
-        lines.append(f"data {len(message)}
-{message}
-")
+        author = f"author {agent} <{agent}@{RUN}.evogit.invalid> {when} +0000\n"
+        committer = f"committer Ada <ada@example.invalid> {when} +0000\n"
+        lines += [f"commit refs/heads/scale\nmark :{number + 1}\n", author, committer]
+        lines.append(f"data {len(message)}\n{message}\n")
         for word, parent in zip(("from", "merge"), parents, strict=False):
             lines.append(f"{word} {base if parent < 0 else f':{parent + 1}'}\n")
         content = _content(number).decode()
