@@ -74,7 +74,7 @@ def _read(path: Path) -> bytes | None:
     """Return a file's bytes, or None when there is nothing; what cannot be read is somebody else's."""
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return b"" if path.is_symlink() else None
     except OSError:
         return b""
