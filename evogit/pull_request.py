@@ -12,7 +12,7 @@ from evogit import promote
 from evogit.errors import EvaluatorBroken, NotBetter, UsageError
 from evogit.gain import Trial
 from evogit.harmless import harmless
-from evogit.model import CommitId, Measurement, Status, TreeId
+from evogit.model import CommitId, Measurement, Operator, Status, TreeId
 from evogit.pull_text import Facts, Step, refusal
 from evogit.store import commits, landing
 from evogit.store.landing import Branch, Target
@@ -205,7 +205,7 @@ def facts(
     command = definition.config.evaluator.command
     changed = landing.changed_files(repo, proposal.target_tree, proposal.tree)
     return Facts(
-        run=task.run, goal=definition.config.goal, evaluator=definition.evaluator,
+        run=task.run, goal=task.goal, evaluator=definition.evaluator,
         command=command if isinstance(command, str) else shlex.join(command),
         base=definition.base, base_value=base.value(snapshot.evaluator) if base else None,
         target=proposal.target.commit, best=proposal.best, stat=stat,
@@ -232,8 +232,11 @@ def _lineage(repo: Repository, snapshot: Snapshot, best: CommitId, base: CommitI
 def _step(repo: Repository, snapshot: Snapshot, commit: CommitId) -> Step:
     known = snapshot.candidates.get(commit)
     made = known.proposal if known else None
+    is_human = made is None or made.operator is Operator.HUMAN
+    person = (landing.person_of(repo, commit) or "").partition(" <")[0]
     return Step(
-        commit=commit, agent=made.agent if made else "", operator=made.operator.value if made else "human",
+        commit=commit, by=person if made is None or is_human else made.agent,
+        operator=Operator.HUMAN if made is None else made.operator,
         value=known.value(snapshot.evaluator) if known else None, subject=commits.subject(repo, commit),
         parents=len(commits.parents(repo, commit)),
     )  # fmt: skip

@@ -13,7 +13,7 @@ from statistics import median
 from evogit import review
 from evogit.gain import RULE, Trial, values
 from evogit.harmless import harmless, in_block, one_line
-from evogit.model import CommitId, Measurement
+from evogit.model import CommitId, Measurement, Operator
 
 _TITLE = 72
 _TRIED = 72
@@ -23,11 +23,11 @@ _MOST_METRICS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One candidate of the lineage, with what is recorded of it."""
+    """One candidate of the lineage, with what is recorded of it; `by` is the agent that made it, or the person."""
 
     commit: CommitId
-    agent: str
-    operator: str
+    by: str
+    operator: Operator
     value: float | None
     subject: str
     parents: int
@@ -80,17 +80,23 @@ def title(facts: Facts) -> str:
     if before and abs(after / before) < 100 and before * after > 0:
         won += f" ({(after - before) / abs(before):+.1%})"
     what = facts.files[0] if len(facts.files) == 1 else f"{len(facts.files)} files"
-    return harmless(facts.goal or f"Change {what}", _TITLE - len(won)).rstrip(".") + won
+    return harmless(facts.goal.partition("\n")[0] or f"Change {what}", _TITLE - len(won)).rstrip(".") + won
 
 
 def _summary(facts: Facts) -> str:
-    agents = len({step.agent for step in facts.steps if step.agent})
-    found = (
-        f"Found by evogit in run {facts.run}: {_many(len(facts.steps), 'step')} from {facts.base[:12]}, by "
-        f"{_many(agents, 'agent')}, among {_many(facts.evaluations, 'evaluation')} of the whole run."
+    makers = {(step.operator is Operator.HUMAN, step.by) for step in facts.steps}
+    agents = sum(not human for human, _ in makers)
+    people = len(makers) - agents
+    by = " and ".join(
+        _many(count, one, more)
+        for count, one, more in ((agents, "agent", "agents"), (people, "person", "people"))
+        if count
     )
-    goal = f"\nGoal: {harmless(facts.goal, 300)}" if facts.goal else ""
-    return "\n".join(textwrap.wrap(found, _TITLE)) + goal
+    found = (
+        f"Found by evogit in run {facts.run}: {_many(len(facts.steps), 'step', 'steps')} from {facts.base[:12]} "
+        f"by {by}, among {_many(facts.evaluations, 'evaluation', 'evaluations')} of the whole run."
+    )
+    return _wrap(found) + (f"\nGoal: {harmless(facts.goal, 300)}" if facts.goal else "")
 
 
 def _evidence(facts: Facts) -> str:
@@ -145,14 +151,12 @@ def _lineage(facts: Facts) -> str:
         f"| 0 | {facts.base[:12]} | | base | {_number(facts.base_value)} | |",
     ]
     if left:
-        lines.append(f"| … | | | | | {_many(left, 'step')} in between |")
+        lines.append(f"| … | | | | | {_many(left, 'step', 'steps')} in between |")
     for number, step in enumerate(shown, left + 1):
-        operator = step.operator if step.parents < 2 else f"{step.operator} of {step.parents}"
+        operator = step.operator.value if step.parents < 2 else f"{step.operator.value} of {step.parents}"
         tried = _code(step.subject, _TRIED)
-        agent = harmless(step.agent, 63)
-        lines.append(
-            f"| {number} | {step.commit[:12]} | {agent} | {harmless(operator, 20)} | {_number(step.value)} | {tried} |"
-        )
+        by = harmless(step.by, 63)
+        lines.append(f"| {number} | {step.commit[:12]} | {by} | {operator} | {_number(step.value)} | {tried} |")
     return "\n".join(lines)
 
 
@@ -193,8 +197,8 @@ def _wrap(text: str) -> str:
     return "\n".join(textwrap.wrap(text, _TITLE, break_long_words=False, break_on_hyphens=False))
 
 
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+def _many(count: int, one: str, more: str) -> str:
+    return f"{count} {one if count == 1 else more}"
 
 
 def _number(value: float | None) -> str:

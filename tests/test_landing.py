@@ -319,3 +319,21 @@ def test_files_of_every_kind_land_as_they_are(new_checkout: NewCheckout, toy: Ch
     here.commit("more")
     moved = document(here, "pr", commit)
     assert here.git("diff", "--name-only", commit, moved["branch"]) == "more.txt"
+
+
+def test_people_and_models_of_the_lineage_are_named(here: Checkout) -> None:
+    grace = {"GIT_AUTHOR_NAME": "Grace", "GIT_AUTHOR_EMAIL": "grace@example.invalid"}
+    other = Checkout(here.path, {**here.environment, **grace})
+    middle = derived(other, {"knobs.py": BETTER}, "Look closer\n\nAssisted-by: evogit:vendor/model-1\n")
+    best = derived(here, {"knobs.py": BETTER.replace("30", "35")}, "And closer\n\nEvogit-Model: evil model\n", middle)
+    text = said(here, document(here, "pr", best, "--signoff")["branch"])
+    assert f"| 1 | {middle[:12]} | Grace | human | - | `Look closer` |" in text
+    assert "2 steps from" in text
+    assert "2 people" in text
+    assert here.git("interpret-trailers", "--parse", stdin=text.encode()).splitlines()[2:] == [
+        "Assisted-by: evogit:vendor/model-1",
+        "Co-authored-by: Grace <grace@example.invalid>",
+        "Signed-off-by: Ada <ada@example.invalid>",
+    ]
+    lineage = said(here, document(here, "pr", best, "--style", "history")["branch"])
+    assert "Co-authored-by" not in lineage
