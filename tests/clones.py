@@ -44,7 +44,7 @@ class Clone:
     ) -> AgentName:
         """Write candidates with their records into a journal, as its agent does; return its name."""
         name = agent or self.agent(number)
-        base = task.read(self.repo, RUN).definition.base
+        base = task.read(self.repo, run).definition.base
         writer = Writer(
             run=run, agent=name, session="s", use="writer", evaluator=_EVALUATOR, host="here",
             person=("Ada", "ada@example.invalid"), now=lambda: datetime.now(UTC),

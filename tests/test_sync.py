@@ -380,6 +380,30 @@ def test_a_remote_that_is_down_is_remembered(both: World) -> None:
     assert (last.waiting, last.sent, last.error) == (0, 2, "")
 
 
+def test_a_remote_with_a_cut_off_history_gives_only_what_is_whole(both: World, tmp_path: Path) -> None:
+    both.one.checkout.git("commit", "-q", "--allow-empty", "-m", "more")
+    both.one.checkout.git("push", "-q", "origin", "main")
+    both.one.sync()
+    subprocess.run(
+        ["git", "clone", "-q", "--depth=1", both.hub.path.as_uri(), str(tmp_path / "shallow")], check=True, timeout=60
+    )
+    cut = Checkout(tmp_path / "shallow", both.hub.environment)
+    shallow = clones.Clone(cut, open_repository(cut.path))
+    assert said(shallow.sync()) == {"r: task": "new"}
+    shallow.begin(RunName("cut"))
+    name = shallow.write(run=RunName("cut"))
+    report = both.two.sync(str(cut.path))
+    assert said(report) == {"r: task": "new", "cut: task": "invalid", f"cut/{name}": "invalid"}
+    assert "cut off" in report.problems[0].detail
+    assert "cut/" not in both.two.checkout.git("for-each-ref", "refs/evogit", "refs/notes")
+    assert evidence.fsck(both.two.checkout) == []
+    assert shallow.sync().sent == 2
+    assert said(both.two.sync())[f"cut/{name}"] == "new"
+    assert "run `git fetch --unshallow` first" in cut.evogit("sync", "--write", "x.bundle", expect=2).stderr
+    for checkout in (cut, both.two.checkout, both.hub):
+        assert evidence.fsck(checkout) == []
+
+
 def test_names_of_remotes_become_one_component() -> None:
     for text in ("a/b", "https://u:p@h/x.git", "/tmp/hub.git", "host:path", "..", "x.lock"):
         slug = remote._slug(text)

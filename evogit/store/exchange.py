@@ -157,7 +157,13 @@ class Exchange:
             if item.kind is not Kind.BRANCH:  # those the user's own git may be fetching, too
                 tracking.unlock(self._repo, item.tracking(self._remote.slug))
         targets = {ref: item.tracking(self._remote.slug) for ref, item in wanted.items()}
-        for ref, reason in transfer.fetch(self._repo, self._remote, targets).items():
+        before = {ref: refs.read(self._repo, target) for ref, target in targets.items()}
+        refused = transfer.fetch(self._repo, self._remote, targets)
+        for ref, target in targets.items():
+            # Git says so with exit code 0; the objects may be here by now, but not all that they need.
+            if refs.read(self._repo, target) == before[ref]:
+                refused.setdefault(ref, "git left it out; is the history of the remote cut off (a shallow clone)?")
+        for ref, reason in refused.items():
             self._remember(plan, wanted[ref], Judgement(Situation.INVALID, f"it cannot be fetched: {reason}"))
 
     def _track(self, item: Item, tip: pygit2.Oid) -> None:
@@ -183,8 +189,11 @@ class Exchange:
     def _judge(self, plan: _Plan, item: Item) -> None:
         ours, theirs = plan.here.get(item), plan.shown.get(item)
         if theirs is not None and theirs != ours and not self._wish.dry_run:
-            # The remote may have moved since it listed its refs: what was fetched counts.
-            theirs = refs.read(self._repo, item.tracking(self._remote.slug)) or theirs
+            # The remote may have moved since it listed its refs. Only what was fetched is known to be whole.
+            theirs = refs.read(self._repo, item.tracking(self._remote.slug))
+            if theirs is None:
+                self._say(plan, item, Judgement(Situation.INVALID, "somebody deletes what is fetched here"))
+                return
             plan.judged[item] = theirs
         if self._wish.dry_run and theirs is not None and theirs not in self._repo.raw:
             situation = Situation.FAST_FORWARD if ours else Situation.NEW
