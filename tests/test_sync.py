@@ -438,6 +438,19 @@ def test_stale_locks_of_a_killed_sync_block_nothing(both: World) -> None:
     assert both.two.tip(name) == both.one.tip(name)
 
 
+def test_refs_that_a_power_cut_left_empty_are_fetched_again(both: World) -> None:
+    name = both.two_begins().write()
+    _settle(both)
+    fresh = both.two.write(number=2)
+    both.two.sync()
+    git = both.one.checkout.path / ".git"
+    for ref in (f"refs/notes/evogit/r/{name}.journal", "refs/evogit-remote/origin/r/task"):
+        (git / ref).write_bytes(b"")
+    assert said(both.one.sync()) == {f"r/{name}": "new", f"r/{fresh}": "new", "r: task": "unchanged"}
+    assert both.one.tip(name) == both.two.tip(name)
+    assert evidence.fsck(both.one.checkout) == []
+
+
 def test_too_many_journals_are_left(both: World) -> None:
     both.one.sync()
     start = _commit(both.hub, _EMPTY_TREE)

@@ -94,6 +94,8 @@ class Exchange:
         return sum(refs.read(self._repo, item.tracking(self._remote.slug)) != tip for item, tip in own)
 
     def _round(self) -> Report:
+        if not self._wish.dry_run:
+            tracking.mend(self._repo, self._remote.slug, self._is_own)
         listed = remotes.list_refs(self._repo, self._remote, (tracking.JOURNALS, tracking.TASKS, tracking.BRANCHES))
         odd = list(self._odd_names(listed))
         plan = _Plan(self._here(), self._shown(listed))

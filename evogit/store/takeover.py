@@ -200,7 +200,4 @@ def take(repo: Repository, item: Item, ours: pygit2.Oid | None, theirs: pygit2.O
     if not item.agent.endswith(private.clone_id(repo)):
         with suppress(FileNotFoundError, NotADirectoryError):
             (repo.common / f"{item.ref}.lock").unlink()  # only `sync` writes it here, and it was killed
-        if refs.is_broken(repo, item.ref):
-            refs.move_aside(repo, item.ref, repo.private / "broken-refs")
-            ours = refs.read(repo, item.ref)
     refs.compare_and_swap(repo, item.ref, old=ours, new=theirs, message=message)

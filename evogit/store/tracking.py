@@ -6,7 +6,7 @@ Tracking refs may be forced and deleted: they are copies, looked at before anyth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -104,6 +104,21 @@ def point(repo: Repository, name: str, at: pygit2.Oid) -> None:
         StorageError: Git would not write it.
     """
     refs.retried(lambda: repo.raw.references.create(name, at, force=True), f"set {name}", repo)
+
+
+def mend(repo: Repository, remote: str, is_own: Callable[[Item], bool]) -> None:
+    """Move refs aside that a power cut left empty, and git would not fetch beside; they are fetched again.
+
+    Journals of this clone are left to their agents, which find them again at their next start.
+
+    Raises:
+        StorageError: the refs cannot be listed, or one cannot be moved.
+    """
+    copies = (f"refs/notes/evogit-remote/{remote}/", f"refs/evogit-remote/{remote}/")
+    for name in (name for prefix in (JOURNALS, *copies) for name in refs.names(repo, prefix)):
+        item = parse(name)
+        if refs.is_broken(repo, name) and not (item and is_own(item)):
+            refs.move_aside(repo, name, repo.private / "broken-refs")
 
 
 def unlock(repo: Repository, name: str) -> None:
