@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -500,3 +501,23 @@ def test_a_loop_ends_after_a_last_exchange(both: World) -> None:
     assert second.wait(30) == 130
     for process in (started, second):
         process.communicate()
+
+
+@pytest.mark.heavy
+def test_syncs_killed_at_any_moment_lose_and_break_nothing(both: World) -> None:
+    rng = Random(11)
+    both.one.write(200)
+    both.two_begins().write(200)
+    for number in range(80):
+        clone = (both.one, both.two)[number % 2]
+        clone.write(rng.randrange(1, 30))
+        process = clone.checkout.start("sync")
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(0.1, 0.6))
+        process.kill()
+        process.communicate()
+    _settle(both)
+    both.two.sync()
+    assert evidence.lines(both.one.checkout, RUN) == evidence.lines(both.two.checkout, RUN)
+    for checkout in (both.one.checkout, both.two.checkout, both.hub):
+        assert evidence.fsck(checkout) == []

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -273,3 +274,58 @@ def test_exchange_over_a_git_daemon(both: World, tmp_path: Path) -> None:
 def _refuses(port: int) -> bool:
     with socket.socket() as asked:
         return asked.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.fixture
+def over_http(both: World, request: pytest.FixtureRequest) -> Iterator[tuple[Checkout, str]]:
+    """The first clone, with the hub as an HTTP remote `web`, and that one's address; it wants a password."""
+    words = [sys.executable, str(Path(__file__).with_name("http_hub.py")), str(both.hub.path.parent), *request.param]
+    server = subprocess.Popen(words, env=both.hub.environment, stdout=subprocess.PIPE, text=True)
+    assert server.stdout
+    address = f"http://127.0.0.1:{server.stdout.readline().strip()}/hub.git"
+    both.hub.git("config", "http.receivepack", "true")
+    one = Checkout(both.one.checkout.path, {**both.hub.environment, "GIT_ALLOW_PROTOCOL": "file:http"})
+    one.git("remote", "add", "web", address)
+    yield one, address
+    server.kill()
+    server.communicate()
+
+
+_PASSWORD = "!f() { echo username=ada; echo password=secret; }; f"
+
+
+@pytest.mark.parametrize("over_http", [[]], indirect=True)
+def test_credentials_are_those_of_the_users_git(over_http: tuple[Checkout, str], both: World) -> None:
+    one, address = over_http
+    both.one.write(2)
+    said = one.evogit("sync", "web", expect=6).stderr
+    assert f"cannot reach web: fatal: could not read Username for '{address.rpartition('/')[0]}'" in said
+    one.git("config", "credential.helper", _PASSWORD)
+    done = one.evogit("run", "-n", "1", "--run", "r", "--evals", "3", "--remote", "web")
+    assert "in step with web" in done.stderr
+    assert evidence.journals(both.hub, RUN) == evidence.journals(one, RUN)
+    with_password = address.replace("//", "//ada:secret@")
+    one.git("config", "--unset", "credential.helper")
+    done = one.evogit("sync", with_password, "--json")
+    assert "secret" not in done.stdout + done.stderr
+    files = (path for path in (one.path / ".git/evogit").rglob("*") if path.is_file())
+    assert all(b"secret" not in path.read_bytes() for path in files)
+
+
+@pytest.mark.parametrize("over_http", [["breaks"]], indirect=True)
+def test_a_remote_that_breaks_off_loses_nothing(over_http: tuple[Checkout, str], both: World) -> None:
+    one, _ = over_http
+    one.git("config", "credential.helper", _PASSWORD)
+    both.two_begins().write(40)
+    both.two.sync()
+    codes = set()
+    for _ in range(12):
+        name = both.one.write(5)
+        code = subprocess.run(one.command("sync", "web"), cwd=one.path, env=one.environment, capture_output=True)
+        codes.add(code.returncode)
+    assert codes <= {0, 6}
+    assert evidence.fsck(one) == []
+    both.one.sync()
+    both.two.sync()
+    assert evidence.lines(one, RUN) == evidence.lines(both.two.checkout, RUN)
+    assert both.hub.git("rev-parse", f"refs/notes/evogit/r/{name}.journal") == both.one.tip(name)
