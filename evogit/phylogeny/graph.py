@@ -199,6 +199,6 @@ class Phylogeny:
         self._values = {commit: v for commit, v in self._values.items() if commit in self.snapshot.candidates}
         for commit in self.ancestry:
             self._mark(commit)
-        for commit, value in self._values.items():
+        for commit, value in sorted(self._values.items()):  # in the order of a ranking's ids, each goes to its end
             self._rank(commit, value)
         self.version += 1

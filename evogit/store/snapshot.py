@@ -20,6 +20,8 @@ from evogit.store.ranking import Ranking
 from evogit.store.repository import Repository
 
 _LONGEST_WAIT = 1024
+_MANY = 500
+"""New records from which all is ranked anew when next asked, which is cheaper than one after another."""
 
 
 @dataclass(slots=True)
@@ -192,6 +194,7 @@ class Snapshot:
         events = [Event(change.commit, record) for change in changes for record in self._read_note(name, agent, change)]
         seen.tip, seen.tree = tip, tree
         self._seen[agent] = seen
+        self._stale |= len(events) > _MANY
         for event in events:
             self._learn(event, seen)
         return events
