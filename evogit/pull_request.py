@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,7 +15,7 @@ from evogit.harmless import harmless
 from evogit.model import CommitId, Measurement, Operator, Status, TreeId
 from evogit.pull_text import Facts, Step, refusal
 from evogit.store import commits, landing
-from evogit.store.landing import Branch, Target
+from evogit.store.landing import Target
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
 from evogit.store.task import Task
@@ -121,28 +121,6 @@ def _to_look_at(repo: Repository, task: Task, old: TreeId, new: TreeId) -> Itera
 
 def _is(entry: object, mode: int) -> bool:
     return getattr(entry, "mode", _FILE) == mode
-
-
-def known_branch(proposal: Proposal, known: Sequence[Branch]) -> Branch | None:
-    """Return the branch that proposes the same candidate in the same style already, or None."""
-    return next((branch for branch in known if _proposes(proposal, branch)), None)
-
-
-def _proposes(proposal: Proposal, branch: Branch) -> bool:
-    count = len(commits.parents(proposal.repo, branch.tip))
-    return branch.best == proposal.best and count == len(proposal.parents)
-
-
-def is_current(proposal: Proposal, branch: Branch, *, signed_off: str | None) -> bool:
-    """Return whether the branch's commit is this proposal: same tree, same parents, signed off where that is asked."""
-    commit = proposal.repo.commit(branch.tip)
-    same = (str(commit.tree_id), *(str(parent) for parent in commit.parent_ids)) == (proposal.tree, *proposal.parents)
-    return same and (signed_off is None or f"\nSigned-off-by: {signed_off}\n" in f"{commit.message}\n")
-
-
-def free_number(known: Sequence[Branch], there: Mapping[int, CommitId]) -> int:
-    """Return the next number no branch has, neither here nor at the remote."""
-    return max([0, *(branch.number for branch in known), *there]) + 1
 
 
 def measure(

@@ -111,7 +111,7 @@ def _evidence(facts: Facts) -> str:
     table += [f"| {f'score ({direction})' if not row else _code(name, 60)} | {_series(before)} | {_series(after)} |"
               for row, (name, before, after) in enumerate(rows)]  # fmt: skip
     seconds = [median(one.seconds for one in side) for side in (trial.reference, trial.proposed)]
-    table.append(f"| seconds | {_number(seconds[0])} | {_number(seconds[1])} |")
+    table.append(f"| seconds | {seconds[0]:.3g} | {seconds[1]:.3g} |")
     luck = "No score varied." if trial.is_steady else f"Luck alone does as well in {_percent(trial)} of cases."
     said = (
         f"**Evidence**: both were measured again for this text, {times} times each in turns, each time in a fresh "

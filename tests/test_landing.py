@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -78,8 +79,11 @@ def test_proposed_again_it_is_the_same_branch_and_commit(here: Checkout) -> None
     trailer = here.git("log", "-1", "--format=%(trailers:key=Signed-off-by)", "evogit/r/pr-1")
     assert trailer == "Signed-off-by: Ada <ada@example.invalid>"
     assert document(here, "pr", "--signoff")["commit"] == signed["commit"]
+    assert "evogit/r/pr-1 proposes it already" in here.evogit("pr", "--dry-run").stdout
     other = derived(here, {"knobs.py": BETTER})
-    assert document(here, "pr", other)["branch"] == "evogit/r/pr-2"
+    both = together(here, [("pr", other, "--json")] * 2)
+    assert {json.loads(output)["branch"] for _, output, _ in both} == {"evogit/r/pr-2"}
+    assert len({json.loads(output)["commit"] for _, output, _ in both}) == 1
 
 
 def test_no_gain_is_no_proposal(here: Checkout) -> None:

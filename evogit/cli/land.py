@@ -10,17 +10,17 @@ from pathlib import Path
 
 import click
 
-from evogit import assembly, forge, promote, pull_request, pull_text
+from evogit import assembly, forge, promote, pull_branch, pull_request, pull_text
 from evogit.cli import context
 from evogit.cli.context import Reading
 from evogit.cli.output import console, number, plain, print_json, safe
 from evogit.cli.signals import StopSignals
-from evogit.errors import EvogitError, UsageError
+from evogit.errors import EvogitError
 from evogit.gain import RULE, Trial
 from evogit.model import CommitId, Measurement, TreeId
 from evogit.pull_request import Proposal, Style
 from evogit.sandbox import KIND, Cancelled, Launcher
-from evogit.store import landing, publishing, refs, scratch
+from evogit.store import landing, publishing, scratch
 from evogit.store.publishing import Remote
 
 _REV = click.argument("revision", metavar="[REV]", required=False)
@@ -109,7 +109,7 @@ def pr_command(
     wish = _Wish(repeat=repeat, signoff=signoff, remote=there, as_json=as_json)
     _warn(proposal)
     if dry_run:
-        _print_plan(proposal, wish)
+        _print_plan(proposal, wish, user)
     elif print_body:
         trial = _measure(reading, proposal, repeat, signals)
         click.echo(_text(reading, proposal, trial, wish, user), nl=False)
@@ -124,51 +124,47 @@ def _warn(proposal: Proposal) -> None:
         click.echo(f"evogit: {safe(warning)}", err=True)
 
 
-def _branch(proposal: Proposal, number: int) -> str:
-    return refs.proposed_ref(proposal.task.run, number).removeprefix("refs/heads/")
-
-
 def _name(proposal: Proposal) -> str:
     return proposal.target.branch or proposal.target.commit[:12]
 
 
-def _print_plan(proposal: Proposal, wish: _Wish) -> None:
-    known = landing.branches(proposal.repo, proposal.task.run)
-    found = pull_request.known_branch(proposal, known)
-    branch = _branch(proposal, found.number if found else pull_request.free_number(known, {}))
+def _print_plan(proposal: Proposal, wish: _Wish, user: str) -> None:
+    found = pull_branch.place(proposal, signed_off=user if wish.signoff else None, taken=())
+    branch = pull_branch.short_name(proposal, found.number)
     if wish.as_json:
         print_json({"run": proposal.task.run, "best": proposal.best, "branch": branch, "onto": _name(proposal),
                     "style": proposal.style, "warnings": list(proposal.warnings)})  # fmt: skip
         return
     out = console()
-    out.print(plain(f"would measure {_name(proposal)} and {proposal.best[:12]} {wish.repeat} times each"))
-    form = "one commit" if proposal.style is Style.SQUASH else "a merge commit of the lineage"
-    out.print(plain(f"would write {form} on {_name(proposal)} to the branch {branch}, if the gain is real"))
+    if found.is_current:
+        out.print(plain(f"{branch} proposes it already; nothing would be measured or written"))
+    else:
+        _print_steps(proposal, wish, branch)
     if wish.remote:
         out.print(plain(f"would push it to {forge.without_secrets(wish.remote.name)}"))
     out.print(plain(promote.summary(proposal.repo, proposal.target_tree, proposal.tree).rstrip()))
 
 
+def _print_steps(proposal: Proposal, wish: _Wish, branch: str) -> None:
+    out = console()
+    out.print(plain(f"would measure {_name(proposal)} and {proposal.best[:12]} {wish.repeat} times each"))
+    form = "one commit" if proposal.style is Style.SQUASH else "a merge commit of the lineage"
+    out.print(plain(f"would write {form} on {_name(proposal)} to the branch {branch}, if the gain is real"))
+
+
 def _propose(reading: Reading, proposal: Proposal, wish: _Wish, user: str, signals: StopSignals) -> _Done:
-    repo, run = reading.repo, reading.task.run
-    if blocker := refs.branch_blocker(repo, run):
-        raise UsageError(f"{blocker} stands where the branch evogit/{run}/pr-… would go; rename it (git branch -m)")
-    known = landing.branches(repo, run)
-    found = pull_request.known_branch(proposal, known)
-    if found and pull_request.is_current(proposal, found, signed_off=user if wish.signoff else None):
+    signed_off = user if wish.signoff else None
+    found = pull_branch.place(proposal, signed_off=signed_off, taken=())
+    if found.is_current and found.tip:
         return _Done(number=found.number, commit=found.tip, how="unchanged", trial=None)
-    if found and landing.is_checked_out(repo, run, found.number):
-        raise UsageError(
-            f"{_branch(proposal, found.number)} proposes an older version and is checked out, so it is not moved; "
-            "check out another branch there"
-        )
-    there = publishing.proposed(repo, wish.remote, run, os.environ) if wish.remote else {}
+    taken = publishing.proposed(reading.repo, wish.remote, reading.task.run, os.environ) if wish.remote else ()
     trial = _measure(reading, proposal, wish.repeat, signals)
     text = _text(reading, proposal, trial, wish, user)
-    commit = landing.write_commit(repo, text, proposal.tree, proposal.parents, os.environ)
-    number = found.number if found else pull_request.free_number(landing.branches(repo, run), there)
-    landing.move_branch(repo, run, number, old=found.tip if found else None, new=commit)
-    return _Done(number=number, commit=commit, how="updated" if found else "new", trial=trial)
+    commit = landing.write_commit(reading.repo, text, proposal.tree, proposal.parents, os.environ)
+    before = pull_branch.put(proposal, commit, signed_off=signed_off, taken=taken)
+    if before.is_current and before.tip:
+        return _Done(number=before.number, commit=before.tip, how="unchanged", trial=None)
+    return _Done(number=before.number, commit=commit, how="updated" if before.tip else "new", trial=trial)
 
 
 def _measure(reading: Reading, proposal: Proposal, repeat: int, signals: StopSignals) -> Trial:
@@ -215,12 +211,12 @@ def _push(proposal: Proposal, done: _Done, wish: _Wish, signals: StopSignals) ->
     except EvogitError as error:
         if signals.reason is not None:
             sys.exit(signals.exit_code)
-        branch = _branch(proposal, done.number)
+        branch = pull_branch.short_name(proposal, done.number)
         raise type(error)(f"{branch} is written here but not pushed: {error}") from error
 
 
 def _print_done(proposal: Proposal, done: _Done, wish: _Wish, pushed: str | None) -> None:
-    branch = _branch(proposal, done.number)
+    branch = pull_branch.short_name(proposal, done.number)
     message = landing.message_of(proposal.repo, done.commit)
     opening = _opening(proposal, wish, branch)
     if wish.as_json:
