@@ -82,8 +82,8 @@ def agent_command(
             out.print(plain(line))
         out.print(plain(f"agent {crew.name} of run {task.run}"))
         reason = crew.agent.run()
-        best = crew.agent.snapshot.best()
-        value = best.value(crew.agent.snapshot.evaluator) if best else None
+        crew.agent.graph.refresh()
+        value = crew.agent.graph.field.best
         base = crew.agent.snapshot.candidates.get(task.definition.base)
         base_value = base.value(crew.agent.snapshot.evaluator) if base else None
         out.print(

@@ -254,7 +254,7 @@ def _reason(member: Member, chosen: Task) -> EvogitError:
 
 def _report(reading: Reading, session: str, wish: _Wish) -> None:
     done, base = reading.snapshot.evaluations_of(session), reading.base_value
-    best = reading.snapshot.best()
+    best = reading.find_best()
     value = reading.value(best.id) if best else None
     if wish.as_json:
         print_json(
