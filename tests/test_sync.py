@@ -19,7 +19,7 @@ from conftest import Checkout
 
 from evogit.errors import RemoteUnreachable, RepositoryError, UsageError
 from evogit.model import AgentName, RunName
-from evogit.store import outcomes, remote
+from evogit.store import outcomes, private, remote
 from evogit.store.exchange import Wish
 from evogit.store.repository import open_repository
 from evogit.store.takeover import Situation
@@ -286,6 +286,21 @@ def test_two_writers_of_one_name(both: World, tmp_path: Path) -> None:
     assert said(copy.sync())[f"r/{name}"] == "diverged"
     assert copy.tip(name) == before
     assert both.hub.git("rev-parse", f"refs/notes/evogit/r/{name}.journal") == both.one.tip(name)
+
+
+def test_a_clone_put_back_from_a_backup_gets_its_own_records_back(both: World) -> None:
+    name = both.one.write(2)
+    early = both.one.tip(name)
+    both.one.write(2)
+    both.one.sync()
+    late = both.one.tip(name)
+    both.one.checkout.git("update-ref", f"refs/notes/evogit/r/{name}.journal", early)
+    held = private.take_name(both.one.repo, RUN, name)
+    (problem,) = both.one.sync().problems
+    assert (problem.situation, problem.taken) == (Situation.DIVERGED, False)
+    held.release()
+    assert said(both.one.sync())[f"r/{name}"] == "fast-forward"
+    assert both.one.tip(name) == late
 
 
 def _amend(checkout: Checkout, text: str, file: str = "task.json") -> str:

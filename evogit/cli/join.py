@@ -78,7 +78,9 @@ def _make_clone(remote: str) -> Path | None:
 
 
 def _is_configured(remote: str) -> bool:
-    return remote in remotes.configured(context.open_here())
+    repo = context.open_here()
+    known = remotes.configured(repo)
+    return remote in known or remotes.absolute(remote) in map(remotes.absolute, known.values())
 
 
 def _meet(repo: Repository, beside: Beside, run: str | None) -> Task:
