@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 
 import click
+from msgspec import to_builtins
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +17,7 @@ from evogit.cli.output import console, gain, local_time, number, plain, print_js
 from evogit.model import CommitId
 from evogit.phylogeny import Contribution, by_agent, by_operator
 from evogit.store import humans, private
+from evogit.sync import last_outcomes
 
 _COLUMNS = ("agent", "", "evaluations", "gains", "merges", "in best", "best", "last")
 _LEFT = ("agent", "", "last")
@@ -63,6 +65,7 @@ def _status(reading: Reading) -> dict[str, object]:
         "waiting": _waiting(reading),
         "agents": _agents(reading),
         "operators": {name: asdict(row) for name, row in by_operator(reading.graph).items()},
+        "exchanges": [to_builtins(last) for last in last_outcomes(reading.repo)],
         "problems": dict(reading.snapshot.problems),
     }
 
@@ -117,6 +120,8 @@ def _print(out: Console, reading: Reading) -> None:
     for commit in _waiting(reading):
         out.print(plain(f"waiting  {commit[:12]} of a person for a living agent: {reading.subject(commit)}"))
     out.print(_table(reading))
+    for last in last_outcomes(reading.repo):
+        out.print(plain(f"remote   {last.remote}  {local_time(last.at)}  {last.words}"))
     for where, what in known.problems.items():
         out.print(plain(f"problem  {where}: {what}"))
 
