@@ -435,3 +435,35 @@ def test_agents_keep_the_definition_they_began_with(slow: Checkout, tmp_path: Pa
     assert amendments.follow(repo, heard).problem == "refs/evogit/r/task was deleted"
     with pytest.raises(UsageError, match="there is no run 'r'"):
         task.read(repo, RunName("r"))
+
+
+def test_what_waits_when_an_agent_starts_is_scored_first(slow: Checkout) -> None:
+    begin_run(slow)
+    slow.git("checkout", "-q", "-b", "evogit/r/ada")
+    for level in (50, 51):
+        commit_knob(slow, level, f"level {level}")
+    slow.git("checkout", "-q", "main")
+    assert status(slow)["waiting"] == slow.git("rev-list", "--reverse", "main..evogit/r/ada").split()
+    assert "waiting  " in slow.evogit("status").stdout
+    slow.evogit("run", "-n", "1", "--evals", "2", "--run", "r")
+    assert [show(slow, revision)["value"] for revision in ("evogit/r/ada~1", "evogit/r/ada")] == [50, 51]
+    assert status(slow)["waiting"] == []
+
+
+def test_a_branch_that_leads_past_the_base(slow: Checkout) -> None:
+    """Of a branch that began before the base only what came after a merge with it can be compared."""
+    slow.git("branch", "evogit/r/old")
+    commit_knob(slow, 4, "The base")
+    base = begin_run(slow)
+    slow.git("checkout", "-q", "evogit/r/old")
+    (slow.path / "old.txt").write_text("1\n")
+    before = slow.commit("Before")
+    slow.git("merge", "-q", "-m", "Come along", base)
+    merge = slow.git("rev-parse", "HEAD")
+    (slow.path / "old.txt").write_text("2\n")
+    after = slow.commit("After")
+    slow.git("checkout", "-q", "main")
+    slow.evogit("run", "-n", "1", "--evals", "4", "--run", "r")
+    assert [show(slow, commit)["value"] for commit in (before, merge, after)] == [None, 4, 4]
+    assert [show(slow, commit)["proposal"] is None for commit in (before, merge, after)] == [True, False, False]
+    assert status(slow)["problems"] == {}

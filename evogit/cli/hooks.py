@@ -19,7 +19,7 @@ from evogit.cli.signals import StopSignals
 from evogit.errors import UsageError
 from evogit.model import CommitId, parse_run_name
 from evogit.sandbox import Cancelled, Launcher
-from evogit.store import private, scratch, task, trust
+from evogit.store import private, scratch, task
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
 from evogit.store.task import Task
@@ -102,7 +102,6 @@ def _detach(repo: Repository, chosen: Task) -> None:
 
 
 def _score(repo: Repository, chosen: Task, commit: CommitId) -> None:
-    trust.require(repo, chosen)
     signals = StopSignals()
     person = who(repo)
     snapshot = Snapshot(repo, chosen.run, chosen.definition.evaluator, chosen.definition.config.direction)

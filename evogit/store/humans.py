@@ -31,12 +31,14 @@ class Humans:
         self._met: set[CommitId] = set()
         self._refused: set[CommitId] = set()
         self._waiting: list[CommitId] = []
+        self._is_first = True
 
     def look(self, snapshot: Snapshot, me: AgentName, now: datetime) -> list[CommitId]:
         """Return the commits of people that `me` should score now, oldest first.
 
         A commit is passed over the first time it is met: the journal of the agent that made it, or of a person whose
-        hook claims it, may be read in the next moment. `snapshot` is fresh, and learns what is wrong with a branch.
+        hook claims it, may be read in the next moment. Only what people had committed before the first look is taken
+        at once. `snapshot` is fresh, and learns what is wrong with a branch.
 
         Raises:
             StorageError: the refs cannot be listed.
@@ -69,7 +71,7 @@ class Humans:
                 if tip is None or self._settled.get(name) == tip:
                     continue
                 chain = self._walk(name, CommitId(str(tip)), snapshot)
-                fresh = [commit for commit in chain if commit not in self._met]
+                fresh = [commit for commit in chain if not self._is_met(commit)]
                 found += [c for c in chain if c not in fresh and self._is_a_persons(name, c, snapshot)]
             except StorageError as error:
                 snapshot.problems[name] = str(error)
@@ -77,7 +79,11 @@ class Humans:
             self._met.update(fresh)
             if not fresh:
                 self._settled[name] = tip
+        self._is_first = False
         return list(dict.fromkeys(found))
+
+    def _is_met(self, commit: CommitId) -> bool:
+        return commit in self._met or (self._is_first and maker(self._repo, self._run, commit) is None)
 
     def _walk(self, name: str, tip: CommitId, snapshot: Snapshot) -> list[CommitId]:
         """Return the unknown commits of a branch that descend from the base, oldest first.
@@ -139,8 +145,10 @@ def waiting(repo: Repository, run: RunName, base: CommitId, snapshot: Snapshot) 
         StorageError: the refs cannot be listed.
     """
     looking = Humans(repo, run, base)
-    looking._find(snapshot)
-    return [commit for commit in looking._find(snapshot) if not looking.refuse(snapshot, commit)]
+    found = looking._find(snapshot)
+    snapshot.refresh()  # what agents did meanwhile is theirs
+    found = [commit for commit in dict.fromkeys([*found, *looking._find(snapshot)]) if not is_known(snapshot, commit)]
+    return [commit for commit in found if not looking.refuse(snapshot, commit)]
 
 
 def descends(repo: Repository, commit: CommitId, base: CommitId) -> bool:
