@@ -43,6 +43,11 @@ def in_block(line: str) -> str:
     return line
 
 
+def visible(line: str) -> str:
+    """Return a line without control characters, else as it is."""
+    return _CONTROL.sub(" ", line)
+
+
 def one_line(text: str, length: int) -> str:
     """Return text without control characters on one line, for what a person wrote or must stay as it is."""
     return " ".join(_CONTROL.sub(" ", text).split())[:length]

@@ -22,7 +22,8 @@ from evogit.store.task import Task
 
 _LONGEST_LINEAGE = 10_000
 _MOST_WARNED = 5
-_MODEL = re.compile(r"^(?:Assisted-by|Evogit-Model): *(?:evogit:)?([\w./:+@-]{1,100})$", re.MULTILINE)
+_MODEL = re.compile(r"^(?:Assisted-by|Evogit-Model): *(?:evogit:)?(\w[\w./:+-]{0,99}(?:@\w{1,40})?)$", re.MULTILINE)
+_ADDRESS = re.compile(r"[^\s<>@]+@[^\s<>@]+")
 _LINK, _EXECUTABLE, _FILE = 0o120000, 0o100755, 0o100644
 
 
@@ -211,7 +212,7 @@ def _step(repo: Repository, snapshot: Snapshot, commit: CommitId) -> Step:
     known = snapshot.candidates.get(commit)
     made = known.proposal if known else None
     is_human = made is None or made.operator is Operator.HUMAN
-    person = (landing.person_of(repo, commit) or "").partition(" <")[0]
+    person, _ = landing.person_of(repo, commit) or ("", "")
     return Step(
         commit=commit, by=person if made is None or is_human else made.agent,
         operator=Operator.HUMAN if made is None else made.operator,
@@ -228,4 +229,7 @@ def _trailers(proposal: Proposal, lineage: Sequence[CommitId], user: str) -> Ite
         yield "Assisted-by", f"evogit:{name}"
     if proposal.style is Style.SQUASH:
         people = dict.fromkeys(landing.person_of(proposal.repo, commit) for commit in lineage)
-        yield from (("Co-authored-by", person) for person in people if person and person != user)
+        for name, address in (person for person in people if person and _ADDRESS.fullmatch(person[1])):
+            who = f"{harmless(name, 80)} <{address}>"
+            if who != user:
+                yield "Co-authored-by", who

@@ -12,7 +12,7 @@ from statistics import median
 
 from evogit import review
 from evogit.gain import RULE, Trial, values
-from evogit.harmless import harmless, in_block, one_line
+from evogit.harmless import harmless, in_block, one_line, visible
 from evogit.model import CommitId, Measurement, Operator
 
 _TITLE = 72
@@ -185,7 +185,7 @@ def _halfway(facts: Facts) -> tuple[str, float]:
 
 def _block(lines: Sequence[str]) -> str:
     # Indented, so that Markdown leaves it alone and no line can begin a patch, a trailer or a comment.
-    return "\n".join(f"    {line}".rstrip() for line in lines)
+    return "\n".join(f"    {visible(line)}".rstrip() for line in lines)
 
 
 def _code(text: str, length: int) -> str:

@@ -209,9 +209,10 @@ def _push(proposal: Proposal, done: _Done, wish: _Wish, signals: StopSignals) ->
     try:
         return publishing.push(proposal.repo, wish.remote, proposal.task.run, done.number, os.environ)
     except EvogitError as error:
-        if signals.reason is not None:
-            sys.exit(signals.exit_code)
         branch = pull_branch.short_name(proposal, done.number)
+        if signals.reason is not None:
+            click.echo(f"evogit: {branch} is written here but not pushed: {signals.reason}", err=True)
+            sys.exit(signals.exit_code)
         raise type(error)(f"{branch} is written here but not pushed: {error}") from error
 
 

@@ -202,13 +202,13 @@ def message_of(repo: Repository, commit: CommitId) -> str:
         return ""
 
 
-def person_of(repo: Repository, commit: CommitId) -> str | None:
-    """Return the `name <email>` of a commit's author, or None when it is an agent or cannot be read."""
+def person_of(repo: Repository, commit: CommitId) -> tuple[str, str] | None:
+    """Return the name and e-mail of a commit's author, or None when it is an agent or cannot be read."""
     try:
         author = repo.commit(commit).author
     except StorageError:
         return None
-    return None if author.email.endswith(".evogit.invalid") else f"{author.name} <{author.email}>"
+    return None if author.email.endswith(".evogit.invalid") else (author.name, author.email)
 
 
 def named_best(message: str) -> str | None:
