@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -92,9 +93,8 @@ def _show_merge(out: Console, merge: Merge, parents: Sequence[CommitId], value: 
     out.print(plain(f"merge    from {merge.base[:9]}  {number(before)}:  {brought}"))
     if value is not None:
         whole, together = value - before, sum(gains)
-        out.print(
-            plain(f"         together {whole:+.4g}, the sum is {together:+.4g}: interaction {whole - together:+.4g}")
-        )
+        beyond = 0.0 if math.isclose(whole, together, rel_tol=1e-9) else whole - together
+        out.print(plain(f"         together {whole:+.4g}, the sum is {together:+.4g}: interaction {beyond:+.4g}"))
 
 
 def _show_score(out: Console, score: Score, reading: Reading) -> None:
