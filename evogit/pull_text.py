@@ -211,7 +211,8 @@ def refusal(trial: Trial) -> str:
     numbers = f"{before} before, {after} after, measured {len(trial.proposed)} times each ({trial.direction.value})"
     if not trial.is_better:
         return f"no gain: {numbers}"
-    return f"the gain may be luck, which does as well in {_percent(trial)} of cases: {numbers}; more: --repeat"
+    luck = f"the gain may be luck, which does as well in {_percent(trial)} of cases"
+    return f"{luck}: {numbers}; --repeat N measures more often"
 
 
 def _percent(trial: Trial) -> str:

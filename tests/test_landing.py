@@ -341,3 +341,17 @@ def test_people_and_models_of_the_lineage_are_named(here: Checkout) -> None:
     ]
     lineage = said(here, document(here, "pr", best, "--style", "history")["branch"])
     assert "Co-authored-by" not in lineage
+
+
+def test_a_recorded_score_is_not_believed(here: Checkout) -> None:
+    best = here.evogit("best", "-q").stdout.strip()
+    records = here.git("log", "-1", "--format=%N", "--notes=evogit/*", best).splitlines()
+    score = next(json.loads(line) for line in records if '"kind":"score"' in line)
+    worse = derived(here, {"knobs.py": BETTER.replace("B = 30", "B = 300")})
+    forged = score | {"value": 999.0, "seq": 1000, "tree": here.git("rev-parse", f"{worse}^{{tree}}")}
+    line = json.dumps(forged, sort_keys=True, separators=(",", ":"))
+    here.git("notes", f"--ref=refs/notes/evogit/r/{score['agent']}.journal", "append", "-m", line, worse)
+    assert here.evogit("best", "-q").stdout.strip() == worse
+    before = refs(here)
+    assert "is not proposed: no gain: -22.25 before, -676.25 after" in here.evogit("pr", expect=1).stderr
+    assert refs(here) == before
