@@ -48,11 +48,13 @@ def once(exchange: Exchange, repo: Repository, now: datetime) -> tuple[Report | 
         outcomes.write_outcome(repo, slug, outcome)
         return None, outcome
     problems = tuple(f"{one.name}: {one.situation}: {one.detail}" for one in report.problems)
+    refused = sum(one.refused for one in report.outcomes)
     outcome = LastOutcome(
-        remote=str(exchange.remote), at=at, reached=at, taken=report.taken, sent=report.sent,
-        waiting=exchange.waiting(), problems=problems,
+        remote=str(exchange.remote), at=at, reached=at, taken=report.taken, sent=report.sent, waiting=refused,
+        problems=problems,
     )  # fmt: skip
-    outcomes.write_outcome(repo, slug, outcome)
+    if not exchange.remote.is_bundle:  # a file is not out of reach or behind
+        outcomes.write_outcome(repo, slug, outcome)
     return report, outcome
 
 

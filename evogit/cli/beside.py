@@ -45,16 +45,19 @@ class Beside:
         self._run: RunName | None = None
 
     def first(self, run: RunName | None, *, tasks_only: bool = False) -> str:
-        """Exchange once and say what is wrong; returns why the remote was not reached, or nothing.
+        """Exchange once and say what was not taken; returns why the remote was not reached, or nothing.
 
         Raises:
             StorageError: Git would not read or write here.
         """
         outcome = self._once(Wish(run=run, tasks_only=tasks_only))
-        for line in (outcome.error, *outcome.problems):
-            if line:
-                self._out.print(plain(f"warning: {outcome.remote}: {line}"))
+        for line in outcome.problems:
+            self._out.print(plain(f"warning: {outcome.remote}: {line}"))
         return outcome.error
+
+    def warn(self, error: str) -> None:
+        """Say that the remote was not reached, and that the work begins all the same."""
+        self._out.print(plain(f"warning: {error}; it is tried again beside the work"))
 
     def begin(self, run: RunName) -> None:
         """Start the loop.
@@ -79,7 +82,7 @@ class Beside:
         last = outcomes.last_outcome(self._repo, self._remote.slug) if done else self._once(Wish(run=self._run))
         if last is None:
             self._out.print(plain(f"warning: {self._remote} did not answer; `evogit sync` sends what is new"))
-        elif last.error or last.waiting or last.problems:
+        elif last.error or last.problems:
             self._out.print(plain(f"warning: {last.remote}: {last.words}; `evogit sync` tries again"))
         else:
             self._out.print(plain(f"in step with {last.remote}"))

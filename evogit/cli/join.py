@@ -91,6 +91,7 @@ def _meet(repo: Repository, beside: Beside, run: str | None) -> Task:
         task = context.choose_task(repo, run)
     except UsageError as missing:
         raise RemoteUnreachable(f"{error}; the run is not here yet") if error else missing from missing
-    if not error:
-        beside.first(task.run)
+    error = error or beside.first(task.run)
+    if error:
+        beside.warn(error)
     return task

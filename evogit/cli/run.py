@@ -79,12 +79,12 @@ def run_command(
     uses = _uses(wish, frozen.definition.config)
     out = console(stderr=True)
     beside = Beside(repo, remote, out) if remote else None
-    reached = beside is not None and not beside.first(None, tasks_only=True)
+    error = beside.first(None, tasks_only=True) if beside else ""
     chosen, begun = _take_up(repo, frozen.definition, wish)
     # Its definition is that of this work tree: what it runs is what a new run would.
     trust.add(repo, chosen)
-    if beside and reached:
-        beside.first(chosen.run)
+    if beside and (error := error or beside.first(chosen.run)):
+        beside.warn(error)
     chosen = task.read(repo, chosen.run)
     context.refuse_stopped(chosen)
     _greet(out, chosen, begun, frozen, uses)
