@@ -79,6 +79,8 @@ def prepare(repo: Repository, task: Task, best: CommitId, *, style: Style, onto:
     definition = task.definition
     if not landing.descends(repo, best, definition.base):
         raise UsageError(f"{best[:12]} does not descend from {definition.base[:12]}, the base of run {task.run}")
+    if best == definition.base:
+        raise UsageError(f"{best[:12]} is the base of run {task.run} itself; there is nothing to propose")
     target = landing.target(repo, definition.base, onto)
     changed, left = own_change(repo, task, best)
     onto_tree = TreeId(str(repo.commit(target.commit).tree_id))

@@ -222,7 +222,7 @@ def test_whatever_state_the_repository_is_in(
 
 _WRONG = {
     ("nonsense",): "'nonsense' is no commit here",
-    ("base",): "changes nothing on main; there is nothing to propose",
+    ("base",): "is the base of run r itself; there is nothing to propose",
     ("unrelated",): "does not descend from",
     ("--remote", "nowhere"): "there is no remote 'nowhere'; remotes: none",
     ("--onto", "nonsense"): "'nonsense' is no commit here",
