@@ -26,7 +26,7 @@ from conftest import Checkout
 from evidence import Gate
 
 from evogit.model import Direction, RunName
-from evogit.store import freeze, packing, repository, task
+from evogit.store import freeze, packing, repository, task, trust
 from evogit.store.snapshot import Snapshot
 
 _CHANGING = (
@@ -152,7 +152,7 @@ def _old_run(toy: Checkout) -> Victim:
 def _new_run(toy: Checkout) -> Victim:
     """A run that no agent has been in yet."""
     repo = repository.open_repository(toy.path)
-    task.create(repo, RunName("r"), freeze.freeze(repo).definition, repo.raw[repo.head()].committer)
+    trust.add(repo, task.create(repo, RunName("r"), freeze.freeze(repo).definition, repo.raw[repo.head()].committer))
     return Victim(toy)
 
 
