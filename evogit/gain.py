@@ -60,6 +60,20 @@ class Trial:
         return self.is_better and (self.is_steady or self.luck <= _LUCK)
 
 
+def by_instance(trial: Trial) -> tuple[int, int, int]:
+    """Return on how many instances the median got better, worse, and stayed the same."""
+    every = (*trial.reference, *trial.proposed)
+    names = set.intersection(*(set(one.instances) for one in every))
+    sign = 1 if trial.direction is Direction.MAXIMIZE else -1
+    gains = [
+        sign * (median(one.instances[name] for one in trial.proposed)
+                - median(one.instances[name] for one in trial.reference))
+        for name in names
+    ]  # fmt: skip
+    better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+    return better, worse, len(gains) - better - worse
+
+
 def values(measured: Sequence[Measurement]) -> list[float]:
     """Return the scores of measurements that have one."""
     return [one.value for one in measured if one.value is not None]

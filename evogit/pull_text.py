@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from evogit import review
-from evogit.gain import RULE, Trial, values
+from evogit.gain import RULE, Trial, by_instance, values
 from evogit.harmless import harmless, in_block, one_line, visible
 from evogit.model import CommitId, Measurement, Operator
 
@@ -119,7 +119,11 @@ def _evidence(facts: Facts) -> str:
     )
     where = f"Host {_code(facts.host, 60)}, sandbox {_code(facts.sandbox, 60)}, evaluator `{facts.evaluator[:16]}`."
     rule = f"Rule of `evogit pr`: {RULE[0].lower()}{RULE[1:]}."
-    return "\n\n".join((_wrap(said), "\n".join(table), f"{where}\n{_wrap(rule)}"))
+    better, worse, same = by_instance(trial)
+    instances = (
+        f"Of the instances {better} got better, {worse} worse, {same} stayed.\n" if better + worse + same else ""
+    )
+    return "\n\n".join((_wrap(said), "\n".join(table), f"{instances}{where}\n{_wrap(rule)}"))
 
 
 def _metrics(trial: Trial) -> list[str]:

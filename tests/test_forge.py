@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from evogit import forge
-from evogit.gain import Trial
+from evogit.gain import Trial, by_instance
 from evogit.harmless import harmless
 from evogit.model import Direction, Measurement, Status
 
@@ -108,3 +108,11 @@ def test_a_gain_is_real_when_luck_is_no_explanation(
     for direction, sign in ((Direction.MAXIMIZE, 1), (Direction.MINIMIZE, -1)):
         found = trial([sign * one for one in before], [sign * one for one in after], direction)
         assert (found.is_real, found.luck) == (real, Fraction(luck))
+
+
+def test_instances_that_got_worse_are_counted() -> None:
+    before = Measurement(status=Status.OK, value=1, instances={"a": 1, "b": 2, "c": 3, "only here": 1})
+    after = Measurement(status=Status.OK, value=2, instances={"a": 2, "b": 1, "c": 3})
+    assert by_instance(Trial((before,) * 3, (after,) * 3, Direction.MAXIMIZE)) == (1, 1, 1)
+    assert by_instance(Trial((before,), (before,), Direction.MINIMIZE)) == (0, 0, 4)
+    assert by_instance(trial([1, 1], [2, 2])) == (0, 0, 0)
