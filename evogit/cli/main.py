@@ -30,7 +30,7 @@ _COMMANDS = {
     "apply": ("land", "Stage a candidate's change as your own"),
     "pr": ("land", "Propose a candidate as a pull request"),
     "sync": ("sync", "Exchange runs with a remote"),
-    "plan": ("plan", "Show what an agent would do next, or check a recorded plan"),
+    "plan": ("plan", "Show what an agent would do next"),
     "verdict": ("people", "Say what you think of a candidate"),
     "goal": ("people", "Show or change the goal of a run"),
     "stop": ("people", "Stop the agents of a run"),
