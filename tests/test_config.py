@@ -60,5 +60,5 @@ def test_shipped_definitions_are_valid() -> None:
     assert names == ["merger", "tuner"]
     for name in names:
         assert resources.definition(name).summary
-    with pytest.raises(ConfigError, match="no agent definition 'tunner'; there are: tuner"):
+    with pytest.raises(ConfigError, match="no agent definition 'tunner'; there are: merger, tuner"):
         resources.definition("tunner")
