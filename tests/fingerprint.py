@@ -13,12 +13,13 @@ from pathlib import Path
 Fingerprint = Mapping[str, object]
 
 _OWN = re.compile(
-    rb"(logs/)?refs/(evogit|notes/evogit|heads/evogit/[a-z0-9][a-z0-9-]*)/.*|objects(/.*)?|evogit(/.*)?", re.DOTALL
+    rb"(logs/)?refs/((notes/)?evogit(-remote)?|heads/evogit/[a-z0-9][a-z0-9-]*)/.*|objects(/.*)?|evogit(/.*)?",
+    re.DOTALL,
 )
 """Below `.git`: objects, evogit's private folder, its refs and their reflogs."""
-_OWN_PARENTS = re.compile(rb"logs|(logs/)?refs(/notes|/evogit|/notes/evogit|/heads|/heads/evogit(/[a-z0-9-]*)?)?")
+_OWN_PARENTS = re.compile(rb"logs|(logs/)?refs(/notes|(/notes)?/evogit(-remote)?|/heads|/heads/evogit(/[a-z0-9-]*)?)?")
 """Folders that evogit's refs need, so that they may come into being."""
-_OWN_REF = re.compile(r"refs/(evogit|notes/evogit|heads/evogit/[a-z0-9][a-z0-9-]*)/")
+_OWN_REF = re.compile(r"refs/((notes/)?evogit(-remote)?|heads/evogit/[a-z0-9][a-z0-9-]*)/")
 _QUIET = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_CONFIG_COUNT": "2",

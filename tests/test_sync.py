@@ -415,6 +415,11 @@ def test_a_remote_with_a_cut_off_history_gives_only_what_is_whole(both: World, t
     assert evidence.fsck(both.two.checkout) == []
     assert shallow.sync().sent == 2
     assert said(both.two.sync())[f"cut/{name}"] == "new"
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "empty.git")], check=True, timeout=60)
+    (problem, *_) = shallow.sync(str(tmp_path / "empty.git")).problems
+    assert problem.detail == (
+        "the remote refused it: shallow update not allowed: history is cut off here; run `git fetch --unshallow`"
+    )
     assert "run `git fetch --unshallow` first" in cut.evogit("sync", "--write", "x.bundle", expect=2).stderr
     for checkout in (cut, both.two.checkout, both.hub):
         assert evidence.fsck(checkout) == []

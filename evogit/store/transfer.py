@@ -25,6 +25,12 @@ _OF_CONTENT = (
 """Words by which git says that what was sent is at fault, and not the way to it."""
 _OF_ALL = ("pre-receive hook declined", "unpacker error", "unpack failed", "atomic")
 """Refusals that one ref brings upon all that are pushed with it."""
+_ADVICE = {
+    "shallow update not allowed": "history is cut off here; run `git fetch --unshallow`",
+    "non-fast-forward": "it moved there meanwhile; the next sync looks again",
+    "fetch first": "it moved there meanwhile; the next sync looks again",
+    "stale info": "it moved there meanwhile; the next sync looks again",
+}
 _AT_ONCE = 200
 
 
@@ -106,5 +112,6 @@ def _results(done: Done, wanted: set[str]) -> dict[str, str | None]:
             found.setdefault(ref, None)
             continue
         why = summary.rpartition("(")[2].rstrip(")") if "(" in summary else summary
-        found[ref] = (why + words) if "remote" in summary else why
+        advice = f": {_ADVICE[why]}" if why in _ADVICE else ""
+        found[ref] = why + advice + (words if "remote" in summary else "")
     return found
