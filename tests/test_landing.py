@@ -293,8 +293,11 @@ def test_interrupted_it_leaves_nothing(here: Checkout, tmp_path: Path) -> None:
 
 def test_what_is_proposed_is_no_candidate(here: Checkout) -> None:
     done = document(here, "pr")
-    here.evogit("run", "-n", "1", "--evals", "4", "--seed", "3", "--run", "r")
-    assert done["commit"] not in {row["commit"] for row in document(here, "log", "--all")["log"]}
+    mine = derived(here, {"knobs.py": BETTER})
+    here.git("branch", "evogit/r/mine", mine)
+    here.evogit("run", "-n", "1", "--evals", "8", "--seed", "3", "--run", "r")
+    assert document(here, "show", mine)["proposal"]["operator"] == "human"
+    assert document(here, "show", done["commit"])["proposal"] is None
 
 
 def test_files_of_every_kind_land_as_they_are(new_checkout: NewCheckout, toy: Checkout, tmp_path: Path) -> None:
