@@ -16,8 +16,8 @@ from states import STATES, project
 from evogit.store.repository import open_repository
 
 _THOROUGH = ("dirty", "linked", "programs", "folder_in_environment", "bare", "names_taken")
-# In `programs_of_home` the git that serves a path, too, is set up to run a program that fails; nothing can be sent to an
-# empty hub from a clone with a cut-off history.
+# In `programs_of_home` the git that serves a path, too, is set up to run a program that fails; from a clone with a
+# cut-off history nothing can be sent to an empty hub.
 _LATER = sorted(STATES.keys() - {*_THOROUGH, "programs_of_home", "shallow"})
 
 
