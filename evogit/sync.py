@@ -17,6 +17,8 @@ __all__ = ["Exchange", "LastOutcome", "Outcome", "Pace", "Report", "Wish", "keep
 
 _LONGEST_PAUSE_S = 300.0
 _TICK_S = 0.2
+_REST_TO_WORK = 5.0
+"""A remote with very many refs lists them all each time (git 2.39 cannot ask for some): it is then asked less often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +80,13 @@ def keep_in_step(repo: Repository, exchange: Exchange, name: str, pace: Pace) ->
 def _rounds(repo: Repository, exchange: Exchange, pace: Pace) -> Iterator[LastOutcome]:
     failures = 0
     while pace.stopped() is None:
-        outcome = once(exchange, repo, pace.now())[1]
+        started = pace.now()
+        outcome = once(exchange, repo, started)[1]
+        took = (pace.now() - started).total_seconds()
         failures = failures + 1 if outcome.error else 0
         yield outcome
-        pause = min(_LONGEST_PAUSE_S, pace.every_s * 2.0 ** min(failures, 20))
+        every = max(pace.every_s, _REST_TO_WORK * took)
+        pause = min(_LONGEST_PAUSE_S, every * 2.0 ** min(failures, 20)) if failures else every
         _rest(pace, pause * pace.rng.uniform(0.5, 1.5) if failures else pause)
 
 
