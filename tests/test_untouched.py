@@ -114,7 +114,7 @@ def test_apply_stages_the_change_and_nothing_else(tmp_path: Path, world: dict[st
 
 def test_apply_refuses_when_a_changed_file_is_in_the_way(tmp_path: Path, world: dict[str, str]) -> None:
     here = project(tmp_path / "repo", world)
-    here.evogit("run", "-n", "1", "--evals", "6", "--seed", "1")
+    here.evogit("run", "-n", "1", "--evals", "6", "--seed", "2")
     best = here.evogit("best", "-q").stdout.strip()
     base = here.git("rev-parse", "HEAD")
     for content, staged in (("A=2\nB=40\n", False), ("A=2\nB=40\n", True)):
@@ -291,7 +291,7 @@ def prove(
     before = [fingerprint(each.path, each.environment) for each in watched]
     ran = aside / "ran"
     ran.unlink(missing_ok=True)
-    ended = here.evogit("run", "-n", "2", "--evals", "6", "--seed", "1", "--run", "first", "--json")
+    ended = here.evogit("run", "-n", "2", "--evals", "6", "--seed", "2", "--run", "first", "--json")
     assert "warning" not in ended.stderr
     is_bare = here.git("rev-parse", "--is-bare-repository") == "true"
     for command, (code, said, errors) in zip(commands, together(here, commands), strict=True):
