@@ -19,7 +19,7 @@ from evogit.cli.signals import StopSignals
 from evogit.errors import EvogitError, RemoteUnreachable, RepositoryError, UsageError
 from evogit.model import parse_run_name
 from evogit.store import remote as remotes
-from evogit.store import repository, trust
+from evogit.store import remote_git, repository, trust
 from evogit.store.repository import Repository
 from evogit.store.task import Task
 from evogit.swarm import program
@@ -73,7 +73,7 @@ def _make_clone(remote: str) -> Path | None:
         return None
     if any(here.iterdir()):
         raise RepositoryError(f"{here} is in no repository and not empty; join from an empty folder, or from a clone")
-    remotes.init(here, remotes.absolute(remote))
+    remote_git.init(here, remotes.absolute(remote))
     return here / ".git"
 
 

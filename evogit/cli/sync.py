@@ -16,7 +16,7 @@ from evogit.cli.signals import StopSignals
 from evogit.errors import RemoteUnreachable, UsageError
 from evogit.model import RunName, parse_run_name
 from evogit.store import remote as remotes
-from evogit.store import tracking
+from evogit.store import remote_git, tracking
 from evogit.store.repository import Repository
 from evogit.store.takeover import Situation
 from evogit.sync import Exchange, Outcome, Pace, Report, Wish, keep_in_step, once
@@ -149,7 +149,7 @@ def _write(repo: Repository, path: Path, run: RunName | None, as_json: bool) -> 
     found = [item for item, _ in tracking.local(repo) if run in (None, item.run)]
     if not found:
         raise UsageError(f"there is no run {run or ''} in {repo.common} to write".replace("  ", " "))
-    remotes.write_bundle(repo, path.resolve(), [item.ref for item in found])
+    remote_git.write_bundle(repo, path.resolve(), [item.ref for item in found])
     runs = sorted({item.run for item in found})
     if as_json:
         print_json({"file": str(path), "runs": runs, "refs": [item.ref for item in found]})

@@ -5,15 +5,14 @@ Nothing is ever merged: each journal has one writer, so of two states one contin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import pygit2
 
 from evogit.errors import RefMoved, StorageError
 from evogit.model import RunName
-from evogit.store import locking, private, refs, takeover, tracking, transfer
-from evogit.store import remote as remotes
+from evogit.store import locking, private, refs, remote_git, takeover, tracking, transfer
 from evogit.store.objects import Durability
 from evogit.store.outcomes import Outcome, Report
 from evogit.store.remote import Remote
@@ -24,7 +23,6 @@ from evogit.store.transfer import Push
 
 _MAX_JOURNALS = 1000
 _MAX_SHOWN = 20_000
-_MAX_NAMED = 20
 _LONGEST_WAIT = 64
 
 
@@ -96,8 +94,11 @@ class Exchange:
     def _round(self) -> Report:
         if not self._wish.dry_run:
             tracking.mend(self._repo, self._remote.slug, self._is_own)
-        listed = remotes.list_refs(self._repo, self._remote, (tracking.JOURNALS, tracking.TASKS, tracking.BRANCHES))
-        odd = list(self._odd_names(listed))
+        listed = remote_git.list_refs(self._repo, self._remote, (tracking.JOURNALS, tracking.TASKS, tracking.BRANCHES))
+        odd = [
+            Outcome(name=name, ref=name, situation=Situation.INVALID, detail="no name of a journal")
+            for name in tracking.odd_names(listed, self._wish.run)
+        ]
         plan = _Plan(self._here(), self._shown(listed))
         self._fetch(plan)
         for item in sorted(plan.here.keys() | plan.shown.keys()):
@@ -114,8 +115,7 @@ class Exchange:
         return {item: tip for item, tip in tracking.local(self._repo) if self._is_wanted(item)}
 
     def _shown(self, listed: Mapping[str, pygit2.Oid]) -> dict[Item, pygit2.Oid]:
-        parsed = ((tracking.parse(name), tip) for name, tip in listed.items())
-        found = {item: tip for item, tip in parsed if item and self._is_wanted(item)}
+        found = {item: tip for item, tip in tracking.shown(listed).items() if self._is_wanted(item)}
         if len(found) > _MAX_SHOWN:
             raise StorageError(
                 f"{self._remote} shows {len(found)} refs of runs, and at most {_MAX_SHOWN} are read; "
@@ -128,16 +128,6 @@ class Exchange:
 
     def _is_own(self, item: Item) -> bool:
         return item.agent.endswith(f"-{self._clone}")
-
-    def _odd_names(self, listed: Mapping[str, pygit2.Oid]) -> Iterator[Outcome]:
-        odd = [name for name in listed if name.startswith(tracking.JOURNALS) and not tracking.parse(name)]
-        if self._wish.run is not None:
-            odd = [name for name in odd if name.startswith(refs.notes_prefix(self._wish.run))]
-        for name in odd[:_MAX_NAMED]:
-            yield Outcome(name=name, ref=name, situation=Situation.INVALID, detail="no name of a journal")
-        if len(odd) > _MAX_NAMED:
-            what = f"{len(odd) - _MAX_NAMED} more refs"
-            yield Outcome(name=what, ref="", situation=Situation.INVALID, detail="no names of journals")
 
     def _fetch(self, plan: _Plan) -> None:
         """Bring what moved into the tracking refs; what cannot be brought is an outcome."""

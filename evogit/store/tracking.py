@@ -6,10 +6,11 @@ Tracking refs may be forced and deleted: they are copies, looked at before anyth
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 
 import pygit2
 
@@ -20,6 +21,7 @@ from evogit.store.repository import Repository
 JOURNALS, TASKS, BRANCHES = "refs/notes/evogit/", "refs/evogit/", "refs/heads/evogit/"
 _BRANCH = re.compile(r"refs/heads/evogit/([a-z0-9][a-z0-9-]{0,62})/([a-z0-9][a-z0-9-]{0,62})")
 
+_MAX_NAMED = 20
 _NOBODY = AgentName("")
 
 
@@ -71,6 +73,18 @@ def parse(name: str) -> Item | None:
     if branch := _BRANCH.fullmatch(name):
         return Item(RunName(branch[1]), Kind.BRANCH, AgentName(branch[2]))
     return None
+
+
+def shown(listed: Mapping[str, pygit2.Oid]) -> dict[Item, pygit2.Oid]:
+    """Return what can be exchanged of the refs a remote lists."""
+    return {item: tip for name, tip in listed.items() if (item := parse(name))}
+
+
+def odd_names(listed: Iterable[str], run: RunName | None) -> list[str]:
+    """Return the first refs that stand where journals stand (of `run`; None: all), under names that none has."""
+    prefix = refs.notes_prefix(run) if run else JOURNALS
+    odd = (name for name in listed if name.startswith(prefix) and parse(name) is None)
+    return list(islice(odd, _MAX_NAMED))
 
 
 def local(repo: Repository) -> Iterator[tuple[Item, pygit2.Oid]]:

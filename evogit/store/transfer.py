@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import pygit2
 
 from evogit.errors import RemoteUnreachable
-from evogit.store import remote as remotes
-from evogit.store.remote import Done, Remote
+from evogit.store import remote_git
+from evogit.store.remote import Remote, without_secret
+from evogit.store.remote_git import Done
 from evogit.store.repository import Repository
 
 _FETCH = (
@@ -55,7 +56,7 @@ def fetch(repo: Repository, remote: Remote, wanted: Mapping[str, str]) -> dict[s
     if not wanted:
         return {}
     lines = "".join(f"+{source}:{target}\n" for source, target in wanted.items())
-    done = remotes.run(repo, [*_FETCH, remote.name], stdin=lines.encode())
+    done = remote_git.run(repo, [*_FETCH, remote.name], stdin=lines.encode())
     if not done.code:
         return {}
     if not any(word in done.errors.lower() for word in _OF_CONTENT):
@@ -86,7 +87,7 @@ def push(repo: Repository, remote: Remote, pushes: Sequence[Push]) -> dict[str, 
 
 def _push(repo: Repository, remote: Remote, pushes: Sequence[Push]) -> dict[str, str | None]:
     leases = [f"--force-with-lease={one.ref}:{one.replaces}" for one in pushes if one.replaces is not None]
-    done = remotes.run(repo, [*_PUSH, *leases, "--", remote.name, *(f"{one.tip}:{one.ref}" for one in pushes)])
+    done = remote_git.run(repo, [*_PUSH, *leases, "--", remote.name, *(f"{one.tip}:{one.ref}" for one in pushes)])
     found = _results(done, {one.ref for one in pushes})
     if not found:
         raise RemoteUnreachable(f"cannot push to {remote}: {done.reason}")
@@ -100,7 +101,7 @@ def _push(repo: Repository, remote: Remote, pushes: Sequence[Push]) -> dict[str,
 def _results(done: Done, wanted: set[str]) -> dict[str, str | None]:
     """Read the lines of `git push --porcelain`: a flag, the refspec, and in parentheses why not."""
     heard = [line[len("remote:") :].strip() for line in done.errors.splitlines() if line.startswith("remote:")]
-    words = next((f": {remotes.without_secret(line)}" for line in heard if line), "")
+    words = next((f": {without_secret(line)}" for line in heard if line), "")
     found: dict[str, str | None] = {}
     for line in done.output.decode("utf-8", "replace").splitlines():
         flag, _, rest = line.partition("\t")
