@@ -15,7 +15,7 @@ import pytest
 from conftest import _BENCH, CONFIG, Checkout
 from fingerprint import changed, fingerprint
 from proposals import BETTER, derived, document, evolved, here, refs, said
-from states import bare, detached, dirty, linked, merging, together
+from states import STATES, bare, detached, dirty, linked, merging, project, together
 
 __all__ = ["evolved", "here"]
 NewCheckout = Callable[..., Checkout]
@@ -358,3 +358,21 @@ def test_a_recorded_score_is_not_believed(here: Checkout) -> None:
     before = refs(here)
     assert "is not proposed: no gain: -22.25 before, -676.25 after" in here.evogit("pr", expect=1).stderr
     assert refs(here) == before
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", STATES)
+def test_a_proposal_leaves_every_state_as_it_is(tmp_path: Path, world: dict[str, str], name: str) -> None:
+    start = project(tmp_path / "repo", world)
+    (tmp_path / "aside").mkdir()
+    there = STATES[name](start, tmp_path / "aside")
+    there.evogit("run", "-n", "1", "--evals", "1", "--run", "r")
+    better = derived(there, {"knobs.ini": "A=7\nB=40\n"}, onto=document(there, "best")["commit"])
+    before = fingerprint(there.path, there.environment)
+    unsigned = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "commit.gpgsign", "GIT_CONFIG_VALUE_0": "false"}
+    ran = tmp_path / "aside" / "ran"
+    ran.unlink(missing_ok=True)
+    branch = document(Checkout(there.path, {**there.environment, **unsigned}), "pr", better)["branch"]
+    assert not ran.exists(), ran.read_text()
+    assert changed(before, fingerprint(there.path, there.environment)) == {}
+    assert there.git("diff-tree", "-r", "--name-only", f"{branch}^", branch) == "knobs.ini"
