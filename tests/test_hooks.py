@@ -23,8 +23,12 @@ _TRAILERS = "Evogit-Run: r\nEvogit-Agent: u-ada\nEvogit-Operator: {}\n"
 @pytest.fixture
 def here(new_checkout: Callable[..., Checkout]) -> Checkout:
     """A repository with a run whose base is scored, hooks that score in the foreground, and a person's branch."""
+    return _prepared(new_checkout, _SCORE)
+
+
+def _prepared(new_checkout: Callable[..., Checkout], score: str) -> Checkout:
     config = CONFIG.replace("python bench.py", "sh score.sh").replace("knobs.py", "*.txt").replace("evals = 20", "")
-    made = new_checkout("repo", {"score.sh": _SCORE, "knob.txt": "level = 3\n", "evogit.toml": config})
+    made = new_checkout("repo", {"score.sh": score, "knob.txt": "level = 3\n", "evogit.toml": config})
     shutil.rmtree(made.path / ".git" / "hooks")  # as with an empty template
     begin_run(made)
     made.git("config", "evogit.scoreInForeground", "true")
@@ -330,3 +334,64 @@ def test_hooks_that_cannot_be_written(here: Checkout) -> None:
     assert "there is no run 'x'" in here.evogit("hook", "commit-msg", "x", "f", expect=2).stderr
     assert "hook " not in here.evogit("--help").stdout.replace("hooks ", "")
     assert os.listdir(here.path / ".git" / "evogit")
+
+
+@pytest.mark.heavy
+def test_a_killed_scoring_is_taken_up_when_its_claim_ends(here: Checkout) -> None:
+    """Its claim holds agents back for the longest an evaluation may take; then one of them scores the commit."""
+    here.git("config", "--unset", "evogit.scoreInForeground")
+    here.git("checkout", "-q", "evogit/r/ada")
+    (here.path / "knob.txt").write_text("level = 41\n")
+    head = here.commit("Raise it")
+    (here.path / "score.sh").write_text("sleep 5\n" + _SCORE)
+    (here.path / "evogit.toml").write_text((here.path / "evogit.toml").read_text().replace("20", "8"))
+    here.git("checkout", "-q", "main")
+    base = here.commit("A slow evaluator")
+    here.evogit("run", "--new", "--run", "s", "-n", "1", "--evals", "1")
+    here.git("checkout", "-q", "-b", "evogit/s/ada")
+    head = commit_knob(here, 42, "Raise it again")
+    scorer = here.start("hook", "score", "s", head)
+    until(lambda: here.git("for-each-ref", "refs/notes/evogit/s/u-*"), "a claim")
+    scorer.kill()
+    scorer.communicate()
+    assert show(here, head)["scores"] == []
+    assert json.loads(here.evogit("status", "--run", "s", "--json").stdout)["waiting"] == [head]
+    here.git("checkout", "-q", base)
+    here.evogit("agent", "tuner", "--run", "s", "--minutes", "0.8")
+    assert scores(show(here, head)) == [("tuner-1", 42)]
+    here.git("fsck", "--strict")
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)
+def test_three_people_and_two_agents_at_once(new_checkout: Callable[..., Checkout], tmp_path: Path) -> None:
+    here = _prepared(new_checkout, "sleep 0.2\n" + _SCORE)
+    here.git("config", "--unset", "evogit.scoreInForeground")
+    here.evogit("hooks", "install")
+    agents = here.start("run", "-n", "2", "--run", "r", "--minutes", "9")
+    script = (
+        'for level in 1 2 3 4 5; do echo "level = $1$level" > knob.txt; echo "$1$level" > who.md; git add .; '
+        'git commit -qam "$level" || exit 1; done; git merge -q -X ours -m "Join" evogit/r/ada'
+    )
+    people = []
+    for number, name in enumerate(("cyd", "dee", "eve"), 1):
+        here.git("worktree", "add", "-q", "-b", f"evogit/r/{name}", str(tmp_path / name), "main")
+        environment = here.environment | {"GIT_COMMITTER_NAME": name}
+        words = ["sh", "-c", script, "sh", f"10{number}"]
+        people.append(subprocess.Popen(words, cwd=tmp_path / name, env=environment, stderr=subprocess.PIPE))
+    for person in people:
+        assert person.wait(300) == 0, person.communicate()
+        person.communicate()
+    made = here.git(
+        "rev-list", "--first-parent", *(f"evogit/r/{name}" for name in ("cyd", "dee", "eve")), "--not", "main"
+    )
+    for made_one in made.split():
+        until(lambda made_one=made_one: show(here, made_one)["proposal"], f"{made_one} is a candidate")  # type: ignore[misc]
+    here.evogit("stop")
+    agents.communicate(timeout=120)
+    assert agents.returncode == 0
+    found = json.loads(here.evogit("status", "--json").stdout)
+    assert (found["waiting"], found["problems"]) == ([], {})
+    values = {show(here, one)["value"] for one in made.split()} - {None}
+    assert values >= {float(f"10{number}{level}") for number in (1, 2, 3) for level in range(1, 6)}
+    here.git("fsck", "--strict")
