@@ -10,6 +10,8 @@ import shlex
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode, urlsplit
 
+from evogit.store.remote import without_secret
+
 _SCP_LIKE = re.compile(r"(?:[^@/\s]+@)?(?P<host>[^:/\s]+):(?P<path>(?!//).+)")
 
 
@@ -50,15 +52,6 @@ def _place(host: str, where: str, path: str, scheme: str) -> Place:
     return Place(f"{scheme}://{where}", host.lower(), quote(path.strip("/").removesuffix(".git"), safe="/~"))
 
 
-def without_secrets(url: str) -> str:
-    """Return an address without the user name and password in it."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return url
-    before, at, after = rest.partition("@")
-    return f"{scheme}://{after}" if at and "/" not in before else url
-
-
 def opening(url: str, remote: str, *, head: str, onto: str | None, target: str, single: bool) -> Opening:
     """Return how to open a pull request of the branch `head`.
 
@@ -69,7 +62,7 @@ def opening(url: str, remote: str, *, head: str, onto: str | None, target: str, 
     for sign, kind in _HOSTS:
         if there is not None and re.search(sign, there.host):
             return kind(there, head, onto, single)
-    return Opening((f"git request-pull {target[:12]} {shlex.quote(without_secrets(remote))} {head}",))
+    return Opening((f"git request-pull {target[:12]} {shlex.quote(without_secret(remote))} {head}",))
 
 
 def _github(there: Place, head: str, onto: str | None, single: bool) -> Opening:

@@ -224,7 +224,7 @@ _WRONG = {
     ("nonsense",): "'nonsense' is no commit here",
     ("base",): "is the base of run r itself; there is nothing to propose",
     ("unrelated",): "does not descend from",
-    ("--remote", "nowhere"): "there is no remote 'nowhere'; remotes: none",
+    ("--remote", "nowhere"): "'nowhere' is no remote, address, path or bundle file here; remotes: none",
     ("--onto", "nonsense"): "'nonsense' is no commit here",
     ("--repeat", "1"): "Invalid value for '--repeat'",
     ("--style", "rebase"): "Invalid value for '--style'",

@@ -22,6 +22,7 @@ from evogit.pull_request import Proposal, Style
 from evogit.sandbox import KIND, Cancelled, Launcher
 from evogit.store import landing, publishing, scratch
 from evogit.store.publishing import Remote
+from evogit.store.remote import without_secret
 
 _REV = click.argument("revision", metavar="[REV]", required=False)
 
@@ -141,7 +142,7 @@ def _print_plan(proposal: Proposal, wish: _Wish, user: str) -> None:
     else:
         _print_steps(proposal, wish, branch)
     if wish.remote:
-        out.print(plain(f"would push it to {forge.without_secrets(wish.remote.name)}"))
+        out.print(plain(f"would push it to {without_secret(wish.remote.name)}"))
     out.print(plain(promote.summary(proposal.repo, proposal.target_tree, proposal.tree).rstrip()))
 
 
@@ -237,7 +238,7 @@ def _print_done(proposal: Proposal, done: _Done, wish: _Wish, pushed: str | None
     if wish.remote is None:
         out.print(plain(f"push it with `evogit pr --remote NAME`, or `git push NAME {branch}`"))
         return
-    where = forge.without_secrets(wish.remote.name)
+    where = without_secret(wish.remote.name)
     out.print(plain(f"{where} has it" if pushed == "unchanged" else f"pushed to {where}"))
     out.print(plain("open the pull request:"))
     for line in (*opening.lines, *([opening.address] if opening.address else [])):

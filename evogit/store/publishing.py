@@ -7,56 +7,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from evogit.errors import StorageError, UsageError
 from evogit.model import CommitId, RunName
-from evogit.store import landing, refs, user_git
+from evogit.store import landing, refs, remote, user_git
 from evogit.store.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A remote as the user named it, and the address git pushes to."""
+    """A remote as git is told of it, and the address git pushes to."""
 
     name: str
     url: str
     is_configured: bool
 
 
-def remotes(repo: Repository, caller: Mapping[str, str]) -> list[str]:
-    """Return the names of the configured remotes.
-
-    Raises:
-        StorageError: git failed.
-    """
-    return user_git.run(repo, ["remote"], caller).decode("utf-8", "replace").split()
-
-
 def find(repo: Repository, name: str, caller: Mapping[str, str]) -> Remote:
     """Return the remote a person names: a configured one, an address or a folder.
 
     Raises:
-        UsageError: there is no such remote.
+        UsageError: there is no such remote, or it is a bundle.
+        RepositoryError: its configuration would destroy journals.
         StorageError: git failed.
     """
-    known = remotes(repo, caller)
-    if name in known:
-        url = user_git.run(repo, ["remote", "get-url", "--push", name], caller).decode("utf-8", "replace").strip()
-        return Remote(name, url, True)
-    if name and not name.startswith("-") and (":" in name or (Path(repo.work or repo.common) / name).exists()):
-        return Remote(name, name, False)
-    raise UsageError(f"there is no remote {name!r}; remotes: {', '.join(known) or 'none'} (git remote add NAME URL)")
+    found = remote.find(repo, name)
+    if found.is_bundle or not name:
+        raise UsageError(f"--remote {name!r}: nothing can be pushed there; name a remote, an address or a folder")
+    if found.name not in remote.configured(repo):
+        return Remote(found.name, found.name, False)
+    said = user_git.run(repo, ["remote", "get-url", "--push", found.name], caller)
+    return Remote(found.name, said.decode("utf-8", "replace").strip(), True)
 
 
-def proposed(repo: Repository, remote: Remote, run: RunName, caller: Mapping[str, str]) -> dict[int, CommitId]:
+def proposed(repo: Repository, there: Remote, run: RunName, caller: Mapping[str, str]) -> dict[int, CommitId]:
     """Return the proposed branches of this run that the remote has, by number.
 
     Raises:
         StorageError: the remote cannot be read.
     """
-    said = user_git.run(repo, ["ls-remote", remote.name, f"{refs.branch_prefix(run)}pr-*"], caller)
+    said = user_git.run(repo, ["ls-remote", there.name, f"{refs.branch_prefix(run)}pr-*"], caller)
     found = {}
     for line in said.decode("utf-8", "replace").splitlines():
         commit, _, name = line.partition("\t")
@@ -67,7 +58,7 @@ def proposed(repo: Repository, remote: Remote, run: RunName, caller: Mapping[str
 
 
 def push(
-    repo: Repository, remote: Remote, run: RunName, number: int, caller: Mapping[str, str]
+    repo: Repository, to: Remote, run: RunName, number: int, caller: Mapping[str, str]
 ) -> Literal["new", "replaced", "unchanged"]:
     """Send a proposed branch and say what that did to the remote's.
 
@@ -77,24 +68,24 @@ def push(
     """
     name = refs.proposed_ref(run, number)
     own = refs.read(repo, name)
-    there = proposed(repo, remote, run, caller).get(number)
+    there = proposed(repo, to, run, caller).get(number)
     if own is None:
         raise StorageError(f"{name} is gone; another process removed it")
     if there == str(own):
         return "unchanged"
     lease = []
     if there is not None:
-        _refuse_others(repo, remote, name, CommitId(str(own)), there)
+        _refuse_others(repo, to, name, CommitId(str(own)), there)
         lease = [f"--force-with-lease={name}:{there}"]
-    user_git.run(repo, ["push", "--no-follow-tags", *lease, remote.name, f"{name}:{name}"], caller)
+    user_git.run(repo, ["push", "--no-follow-tags", *lease, to.name, f"{name}:{name}"], caller)
     return "new" if there is None else "replaced"
 
 
-def _refuse_others(repo: Repository, remote: Remote, name: str, own: CommitId, there: CommitId) -> None:
+def _refuse_others(repo: Repository, to: Remote, name: str, own: CommitId, there: CommitId) -> None:
     best = landing.named_best(landing.message_of(repo, own))
     if best is None or landing.named_best(landing.message_of(repo, there)) != best:
-        short = name.removeprefix("refs/heads/")
+        short, shown = name.removeprefix("refs/heads/"), remote.without_secret(to.name)
         raise UsageError(
-            f"{short} on {remote.name} is at {there[:12]}, which is no earlier version of this proposal; fetch it and "
-            f"look, or delete it there (git push {remote.name} --delete {short})"
+            f"{short} on {shown} is at {there[:12]}, which is no earlier version of this proposal; fetch it and "
+            f"look, or delete it there (git push {shown} --delete {short})"
         )

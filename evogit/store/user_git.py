@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from evogit.errors import StorageError
 from evogit.store.commits import plain_text
+from evogit.store.remote import without_secret
 from evogit.store.repository import Repository
 
 _OF_ANOTHER_REPOSITORY = frozenset(
@@ -45,6 +46,6 @@ def run(repo: Repository, arguments: Sequence[str], caller: Mapping[str, str], *
         verb = next(word for word in arguments if not word.startswith("-") and "=" not in word)
         said = done.stderr.decode("utf-8", "replace").splitlines()
         reason = [line.strip() for line in said if line.startswith(_TELLING) and line.strip() != "remote:"] or said[-3:]
-        # A remote's own words are among them.
-        raise StorageError(f"git {verb} failed in {repo.common}: {'; '.join(map(plain_text, reason[:4]))}")
+        words = without_secret("; ".join(plain_text(line) for line in reason[:4]))  # a remote's own are among them
+        raise StorageError(f"git {verb} failed in {repo.common}: {words}")
     return done.stdout
