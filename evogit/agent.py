@@ -162,7 +162,7 @@ class Agent:
         if self._humans.refuse(self.snapshot, commit):
             return
         tree = TreeId(str(self._repo.commit(commit).tree_id))
-        records: list[AnyRecord] = [humans.proposal(self._repo, self.ledger, commit)]
+        records = humans.taken_in(self._repo, self.snapshot, self.ledger, commit)
         if self.snapshot.measured(tree) is None:
             records.append(self.ledger.score(tree, self._parts.meter.measure(tree), KIND))
             self.evaluated += 1

@@ -174,9 +174,7 @@ def score(
             ledger.write(commit, [claim], f"evogit: claim {commit[:12]}\n")
         measured = meter.measure(tree)
     with pen(repo, task, snapshot, person) as ledger:
-        records: list[AnyRecord] = []
-        if not humans.is_known(snapshot, commit):
-            records.append(humans.proposal(repo, ledger, commit))
+        records: list[AnyRecord] = humans.taken_in(repo, snapshot, ledger, commit)
         if measured is not None:
             records.append(ledger.score(tree, measured, KIND))
         if records:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -467,3 +468,25 @@ def test_a_branch_that_leads_past_the_base(slow: Checkout) -> None:
     assert [show(slow, commit)["value"] for commit in (before, merge, after)] == [None, 4, 4]
     assert [show(slow, commit)["proposal"] is None for commit in (before, merge, after)] == [True, False, False]
     assert status(slow)["problems"] == {}
+
+
+def test_a_lock_that_a_killed_command_left_is_removed(slow: Checkout) -> None:
+    begin_run(slow)
+    lock = slow.path / ".git" / "refs" / "evogit" / "r" / "task.lock"
+    lock.touch()
+    os.utime(lock, (1, 1))
+    assert slow.evogit("pause").stdout.startswith("run r is paused;")
+
+
+def test_an_evaluator_that_breaks_on_a_persons_commit_is_tried_again(slow: Checkout) -> None:
+    (slow.path / "score.sh").write_text("grep -qx 'level = 9' knob.txt && exit 125\n" + _SCORE)
+    slow.commit("An evaluator that cannot test a nine")
+    slow.evogit("run", "--new", "--run", "s", "-n", "1", "--evals", "1")
+    slow.git("checkout", "-q", "-b", "evogit/s/ada")
+    head = commit_knob(slow, 9, "Nine")
+    slow.git("checkout", "-q", "main")
+    slow.evogit("run", "-n", "1", "--evals", "60", "--run", "s")
+    found = show(slow, head)
+    assert found["proposal"]["use"] == "person"
+    assert [score["status"] for score in found["scores"]] == ["error"] * 3  # and the agent goes on all the same
+    assert status(slow)["waiting"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from evogit.store.trees import FILE_MODE, Entry
 
 _TRIES = 50
 _MAX_WALK = 100_000
+_STALE_S = 60
 
 
 def amend(
@@ -38,6 +40,7 @@ def amend(
         UsageError: there is no such run, or a newer evogit wrote its task.
         StorageError: Git would not read or write.
     """
+    _remove_stale_lock(repo, run, signature.time)
     for _ in range(_TRIES):
         found = read(repo, run)
         _refuse_newer(repo, found)
@@ -77,6 +80,14 @@ def follow(repo: Repository, known: Task) -> Task:
         return replace(known, seen=CommitId(str(tip)), problem=problem)
     except EvogitError as error:
         return replace(known, seen=CommitId(""), problem=str(error))  # read again next time: it may pass
+
+
+def _remove_stale_lock(repo: Repository, run: RunName, now: int) -> None:
+    """Remove the lock that a killed process left on the task's ref; a living one holds it for a blink."""
+    lock = repo.common / f"{refs.task_ref(run)}.lock"
+    with suppress(OSError):
+        if now - lock.stat().st_mtime > _STALE_S:
+            lock.unlink()
 
 
 def _continues(repo: Repository, old: CommitId, new: CommitId) -> bool:

@@ -10,8 +10,8 @@ import msgspec
 import pygit2
 
 from evogit.errors import StorageError
-from evogit.model import AgentName, CommitId, Operator, Plan, RunName
-from evogit.records import Proposal
+from evogit.model import AgentName, CommitId, Operator, Plan, RunName, Status
+from evogit.records import AnyRecord
 from evogit.store import admission, private, refs
 from evogit.store.ledger import PERSON, Ledger, is_current
 from evogit.store.repository import Repository
@@ -20,6 +20,8 @@ from evogit.store.snapshot import Snapshot
 PREFIX = "u-"
 """How the names of people's journals begin; no agent's does."""
 _MAX_WALK = 200
+_BROKEN_ENOUGH = 3
+"""Times an evaluator may break on one commit before it is left: the next time it might work, but not for ever."""
 
 
 class Humans:
@@ -188,16 +190,19 @@ def maker(repo: Repository, run: RunName, commit: CommitId) -> AgentName | None:
     return None if said.startswith(PREFIX) else AgentName(said)
 
 
-def proposal(repo: Repository, ledger: Ledger, commit: CommitId) -> Proposal:
-    """Return the record that makes a person's commit a candidate.
+def taken_in(repo: Repository, snapshot: Snapshot, ledger: Ledger, commit: CommitId) -> list[AnyRecord]:
+    """Return the record that makes a person's commit a candidate; none when it has one.
 
     Raises:
-        StorageError: it cannot be read.
+        StorageError: the commit cannot be read.
     """
+    found = snapshot.candidates.get(commit)
+    if found is not None and found.proposal is not None:
+        return []
     parents = tuple(CommitId(str(parent)) for parent in repo.commit(commit).parent_ids)
     operator = Operator.MERGE if len(parents) > 1 else Operator.HUMAN
     made = ledger.proposal(Plan(operator=operator, parents=parents, seed=0), params={}, seen={})
-    return msgspec.structs.replace(made, use=PERSON)
+    return [msgspec.structs.replace(made, use=PERSON)]
 
 
 def nearest(commit: CommitId, agents: Sequence[AgentName]) -> AgentName:
@@ -206,9 +211,15 @@ def nearest(commit: CommitId, agents: Sequence[AgentName]) -> AgentName:
 
 
 def is_known(snapshot: Snapshot, commit: CommitId) -> bool:
-    """Return whether it is a candidate already; a claim or a verdict alone does not make it one."""
+    """Return whether nothing is left to do for it: it is a candidate, and the evaluator did not just break on it.
+
+    A claim or a verdict alone does not make it a candidate.
+    """
     found = snapshot.candidates.get(commit)
-    return found is not None and bool(found.proposal or found.scores)
+    if found is None or not (found.proposal or found.scores):
+        return False
+    broke = [score for score in found.scores if score.status is Status.ERROR]
+    return len(broke) < len(found.scores) or not 0 < len(broke) < _BROKEN_ENOUGH
 
 
 def _is_claimed(snapshot: Snapshot, commit: CommitId, now: datetime) -> bool:
