@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-_KINDS = {"score", "proposal", "lease"}
+_KINDS = {"score", "proposal", "lease", "verdict"}
 
 
 def read_run(repository: Path, run: str, environment: Mapping[str, str]) -> dict[str, Any]:

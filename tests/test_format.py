@@ -29,7 +29,7 @@ def _read_with_evogit(path: Path, run: str) -> tuple[dict[str, Any], Snapshot]:
     records: dict[str, list[Any]] = {}
     for commit, found in snapshot.candidates.items():
         made = [found.proposal] if found.proposal else []
-        records[commit] = msgspec.to_builtins([*found.leases, *made, *found.scores])
+        records[commit] = msgspec.to_builtins([*found.leases, *made, *found.useless, *found.scores, *found.verdicts])
     values = {commit: found.value(snapshot.evaluator) for commit, found in snapshot.candidates.items()}
     return {
         "base": chosen.definition.base,
@@ -66,7 +66,7 @@ def test_old_runs_stay_readable(bundle: Path, new_checkout: Callable[..., Checko
 
 
 def test_fixtures_are_there() -> None:
-    assert [path.name for path in sorted(_DATA.glob("*.bundle"))] == ["run-v1.bundle"]
+    assert [path.name for path in sorted(_DATA.glob("*.bundle"))] == ["run-v1-family.bundle", "run-v1.bundle"]
 
 
 def test_trailers_are_what_git_takes_for_trailers(toy: Checkout) -> None:
