@@ -154,7 +154,9 @@ class Agent:
     def _hear_people(self) -> None:
         """Learn what people want of the run, and which commits of theirs are ours to score."""
         self._task = amendments.follow(self._repo, self._task)
-        self.snapshot.problems |= {"task": self._task.problem} if self._task.problem else {}
+        self.snapshot.problems.pop("task", None)
+        if self._task.problem:
+            self.snapshot.problems["task"] = self._task.problem
         self._of_people = self._humans.look(self.snapshot, self.ledger.writer.agent, self.ledger.writer.now())
 
     def _take_in(self, commit: CommitId) -> None:

@@ -432,6 +432,10 @@ def test_agents_keep_the_definition_they_began_with(slow: Checkout, tmp_path: Pa
     amendments.amend(repo, known.run, signature, message="x\n", state=State.STOPPED)
     heard = amendments.follow(repo, heard)
     assert (heard.state, heard.problem) == (State.STOPPED, "")
+    slow.git("update-ref", "refs/evogit/r/task", known.tip)  # what another clone said instead is put in its place
+    amendments.amend(repo, known.run, signature, message="x\n", state=State.PAUSED)
+    heard = amendments.follow(repo, heard)
+    assert (heard.state, heard.problem) == (State.PAUSED, "")
     slow.git("update-ref", "-d", "refs/evogit/r/task")
     assert amendments.follow(repo, heard).problem == "refs/evogit/r/task was deleted"
     with pytest.raises(UsageError, match="there is no run 'r'"):
