@@ -494,3 +494,13 @@ def test_an_evaluator_that_breaks_on_a_persons_commit_is_tried_again(slow: Check
     assert found["proposal"]["use"] == "person"
     assert [score["status"] for score in found["scores"]] == ["error"] * 3  # and the agent goes on all the same
     assert status(slow)["waiting"] == []
+
+
+def test_run_on_a_branch_of_a_run_goes_on_with_it(toy: Checkout) -> None:
+    toy.evogit("run", "-n", "1", "--evals", "5", "--run", "r", "--seed", "3")
+    toy.git("switch", "-q", "-c", "evogit/r/ada", toy.evogit("best", "-q").stdout.strip())
+    toy.git("commit", "-q", "--allow-empty", "-m", "think")
+    assert "going on with run r" in toy.evogit("run", "-n", "1", "--evals", "3").stderr
+    assert "going on with run r" in toy.evogit("run", "-n", "1", "--evals", "3", "--run", "r").stderr
+    toy.git("switch", "-q", "--detach", "evogit/r/ada")
+    assert "another definition (base)" in toy.evogit("run", "--evals", "3", "--run", "r", expect=2).stderr

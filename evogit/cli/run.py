@@ -65,10 +65,8 @@ def run_command(
     """Start agents and watch them.
 
     The run is frozen from evogit.toml and the protected files of the work tree, and from HEAD. Without --new, the
-    newest run with the same definition goes on. Agents are processes of their own: killing this one loses nothing, and
-    `evogit agent` adds one more at any time.
-
-    With --remote, agents of other clones take part: what is there is taken up first, then both sides are kept in step.
+    newest run with the same definition goes on; on a branch evogit/<run>/<name>, that run. Agents are processes of
+    their own: killing this one loses nothing, and `evogit agent` adds one more at any time.
     """
     wish = _Wish(run=run, new=new, count=count, agents=agents, seed=seed, as_json=as_json, limits=limits)
     signals = StopSignals()
@@ -131,7 +129,7 @@ def _take_up(repo: Repository, definition: Definition, wish: _Wish) -> tuple[Tas
                 f"there is a run {name!r} already; leave out --new to go on with it, or choose another name"
             )
         found = task.read(repo, name)
-        if found.definition.key != definition.key:
+        if not _goes_on(repo, found, definition):
             raise UsageError(
                 f"run {name!r} was begun with another definition ({_difference(found.definition, definition)}); "
                 "begin another with --new, or go back to that commit and evogit.toml"
@@ -139,12 +137,22 @@ def _take_up(repo: Repository, definition: Definition, wish: _Wish) -> tuple[Tas
         return found, False
     if name is None and not wish.new:
         for found in task.newest(repo):
-            if found.definition.key == definition.key:
+            if _goes_on(repo, found, definition):
                 return found, False
     _refuse_empty(repo, definition)
     chosen = name or _new_name(repo)
     with private.creating(repo, chosen):
         return task.create(repo, chosen, definition, repository.committer(repo, os.environ, context.now())), True
+
+
+def _goes_on(repo: Repository, found: Task, definition: Definition) -> bool:
+    """Return whether a definition continues a run: the same one, or the same but for the base on a branch of the run.
+
+    A person who works on such a branch means to go on with that run, and not to begin another from their own commit.
+    """
+    if found.definition.key == definition.key:
+        return True
+    return refs.checked_out_run(repo) == found.run and found.definition.key[1:] == definition.key[1:]
 
 
 def _refuse_empty(repo: Repository, definition: Definition) -> None:

@@ -19,7 +19,7 @@ from evogit.phylogeny import Contribution, by_agent, by_operator
 from evogit.store import humans, private
 from evogit.sync import last_outcomes
 
-_COLUMNS = ("agent", "", "evaluations", "gains", "merges", "in best", "best", "last")
+_COLUMNS = ("agent", "", "scored", "gains", "merges", "in best", "best", "last")
 _LEFT = ("agent", "", "last")
 
 
@@ -130,7 +130,9 @@ def _table(reading: Reading) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in _COLUMNS:
         table.add_column(heading, justify="left" if heading in _LEFT else "right")
-    for row in _agents(reading):
+    rows = _agents(reading)
+    table.columns[0].min_width = max((len(str(row["agent"])) for row in rows), default=0)  # names are for copying
+    for row in rows:
         best = row["best_value"]
         table.add_row(
             safe(str(row["agent"])),

@@ -22,6 +22,7 @@ _T = TypeVar("_T")
 _SUFFIX = ".journal"
 _JOURNAL = re.compile(r"refs/notes/evogit/([a-z0-9][a-z0-9-]{0,62})/([a-z0-9][a-z0-9-]{0,62})\.journal")
 _VALUE = re.compile(rb"[0-9a-f]{40}|ref: .+")
+_BRANCH = re.compile(r"refs/heads/evogit/([a-z0-9][a-z0-9-]{0,62})/.+")
 _TASK = re.compile(r"refs/evogit/([a-z0-9][a-z0-9-]{0,62})/task")
 _PROPOSED = re.compile(r"refs/heads/evogit/([a-z0-9][a-z0-9-]{0,62})/pr-([1-9][0-9]{0,8})")
 CONTENTION = (OSError, pygit2.GitError, pygit2.AlreadyExistsError)
@@ -63,6 +64,16 @@ def parse_journal_ref(name: str) -> tuple[RunName, AgentName] | None:
     """Return the run and agent a ref's name belongs to, or None when it is no journal's."""
     found = _JOURNAL.fullmatch(name)
     return (RunName(found[1]), AgentName(found[2])) if found else None
+
+
+def checked_out_run(repo: Repository) -> RunName | None:
+    """Return the run on a branch of which HEAD stands, or None."""
+    try:
+        head = repo.raw.lookup_reference("HEAD").target
+    except (KeyError, *CONTENTION):
+        return None
+    found = _BRANCH.fullmatch(head) if isinstance(head, str) else None
+    return RunName(found[1]) if found else None
 
 
 def parse_task_ref(name: str) -> RunName | None:
