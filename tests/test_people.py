@@ -504,3 +504,17 @@ def test_run_on_a_branch_of_a_run_goes_on_with_it(toy: Checkout) -> None:
     assert "going on with run r" in toy.evogit("run", "-n", "1", "--evals", "3", "--run", "r").stderr
     toy.git("switch", "-q", "--detach", "evogit/r/ada")
     assert "another definition (base)" in toy.evogit("run", "--evals", "3", "--run", "r", expect=2).stderr
+
+
+def test_a_commit_below_one_that_is_known_is_found(slow: Checkout) -> None:
+    """A hook scores the newest commit only; the older ones of the branch wait for an agent."""
+    begin_run(slow)
+    slow.git("switch", "-q", "-c", "evogit/r/ada")
+    older = commit_knob(slow, 40, "Forty")
+    newest = commit_knob(slow, 41, "Forty-one")
+    slow.git("switch", "-q", "main")
+    slow.evogit("hook", "score", "r", newest)
+    assert status(slow)["waiting"] == [older]
+    slow.evogit("agent", "tuner", "--run", "r", "--evals", "3")
+    assert show(slow, older)["value"] == 40
+    assert show(slow, newest)["value"] == 41

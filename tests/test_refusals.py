@@ -140,7 +140,7 @@ def test_a_repository_of_somebody_else(here: Checkout) -> None:
 @pytest.mark.parametrize("after_a_run", [False, True], ids=["new", "after a run"])
 def test_a_read_only_git_folder(here: Checkout, after_a_run: bool) -> None:
     if after_a_run:
-        here.evogit("run", "-n", "1", "--evals", "6", "--seed", "1", "--run", "first")
+        here.evogit("run", "-n", "1", "--evals", "20", "--seed", "1", "--run", "first")
     bound = Bound(here.path, here.environment)
     folders = [Path(folder) for folder, _, _ in os.walk(here.path / ".git")]
     for folder in folders:
@@ -215,7 +215,7 @@ def test_nothing_to_edit(here: Checkout, keys: str) -> None:
 
 
 def test_an_agent_there_is_not(here: Checkout) -> None:
-    message = "no agent definition 'tunner'; there are: tuner"
+    message = "no agent definition 'tunner'; there are: merger, tuner"
     untouched(here, message, ("run", "--agent", "tunner"))
     write(here, "evogit.toml", CONFIG + '[[agents]]\nuse = "tunner"\n')
     untouched(here, message, ("run",))

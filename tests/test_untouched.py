@@ -136,7 +136,7 @@ def test_a_branch_where_those_of_the_agents_would_be(tmp_path: Path, world: dict
     here = project(tmp_path / "repo", world)
     here.git("checkout", "-q", "-b", branch)
     before = fingerprint(here.path, here.environment)
-    said = here.evogit("run", "-n", "2", "--evals", "8", "--seed", "1", "--run", "first").stderr
+    said = here.evogit("run", "-n", "2", "--evals", "20", "--seed", "1", "--run", "first").stderr
     assert f"refs/heads/{branch} " in said
     assert changed(before, fingerprint(here.path, here.environment)) == {}
     status = document(here, "status")

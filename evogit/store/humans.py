@@ -90,19 +90,20 @@ class Humans:
     def _walk(self, name: str, tip: CommitId, snapshot: Snapshot) -> list[CommitId]:
         """Return the unknown commits of a branch that descend from the base, oldest first.
 
-        Only first parents are followed: what was merged in is another branch's, and comes with the merge.
+        Only first parents are followed: what was merged in is another branch's, and comes with the merge. The walk goes
+        on below a person's commit that is known: a hook, or another agent, may have taken in the newest one first.
         """
         chain: list[CommitId] = []
-        at = tip
-        while len(chain) < _MAX_WALK and not is_known(snapshot, at) and at != self._base:
+        at, is_whole = tip, True
+        while at != self._base and not _is_an_agents(snapshot, at):
             chain.append(at)
             parents = self._repo.commit(at).parent_ids
-            if not parents:
-                return self._descending(name, chain, snapshot)
+            if not parents or len(chain) == _MAX_WALK:
+                is_whole = False
+                break
             at = CommitId(str(parents[0]))
-        if len(chain) == _MAX_WALK:
-            return self._descending(name, chain, snapshot)
-        return chain[::-1]
+        found = chain[::-1] if is_whole else self._descending(name, chain, snapshot)
+        return [commit for commit in found if not is_known(snapshot, commit)]
 
     def _descending(self, name: str, chain: list[CommitId], snapshot: Snapshot) -> list[CommitId]:
         """Return the part of a chain (newest first) that descends from the base, oldest first."""
@@ -220,6 +221,11 @@ def is_known(snapshot: Snapshot, commit: CommitId) -> bool:
         return False
     broke = [score for score in found.scores if score.status is Status.ERROR]
     return len(broke) < len(found.scores) or not 0 < len(broke) < _BROKEN_ENOUGH
+
+
+def _is_an_agents(snapshot: Snapshot, commit: CommitId) -> bool:
+    found = snapshot.candidates.get(commit)
+    return found is not None and found.proposal is not None and found.proposal.use != PERSON
 
 
 def _is_claimed(snapshot: Snapshot, commit: CommitId, now: datetime) -> bool:
