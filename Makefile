@@ -27,10 +27,10 @@ demo: setup
 	$(RUN) examples/bin_packing/demo.py --seed $(SEED)
 
 test: setup
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2
 
 test-all: setup
-	$(RUN) -m pytest -m heavy --timeout=1200
+	$(RUN) -m pytest -n 2 -m heavy --timeout=1200
 
 lint: setup
 	$(VENV)/bin/ruff format --check

@@ -483,11 +483,11 @@ def test_a_lock_that_a_killed_command_left_is_removed(slow: Checkout) -> None:
 
 
 def test_an_evaluator_that_breaks_on_a_persons_commit_is_tried_again(slow: Checkout) -> None:
-    (slow.path / "score.sh").write_text("grep -qx 'level = 9' knob.txt && exit 125\n" + _SCORE)
-    slow.commit("An evaluator that cannot test a nine")
+    (slow.path / "score.sh").write_text("grep -qx 'level = 987654' knob.txt && exit 125\n" + _SCORE)
+    slow.commit("An evaluator that cannot test one level")
     slow.evogit("run", "--new", "--run", "s", "-n", "1", "--evals", "1")
     slow.git("checkout", "-q", "-b", "evogit/s/ada")
-    head = commit_knob(slow, 9, "Nine")
+    head = commit_knob(slow, 987_654, "A level no agent tries")
     slow.git("checkout", "-q", "main")
     slow.evogit("run", "-n", "1", "--evals", "60", "--run", "s")
     found = show(slow, head)
