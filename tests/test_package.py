@@ -34,7 +34,7 @@ def _one(folder: Path, pattern: str) -> Path:
 def test_the_wheel_holds_one_package_and_its_data(built: Path) -> None:
     names = zipfile.ZipFile(_one(built, "*.whl")).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"evogit"}
-    assert {"evogit/_bundled/agents/tuner.toml", "evogit/_bundled/hooks/shim"} <= names
+    assert {"evogit/_bundled/agents/tuner.toml", "evogit/_bundled/hooks/shim"} <= set(names)
     assert not any("/tests/" in name or name.startswith(("agents", "tests", "examples")) for name in names)
 
 
