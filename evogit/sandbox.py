@@ -31,12 +31,19 @@ _KILL_PAUSE_S = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A process to run: its working directory, whole environment, and limit in seconds of wall time."""
+    """A process to run: its working directory, whole environment, and limit in seconds of wall time.
+
+    `read_only` are files and folders outside the working directory that it needs, at these paths. `trusted` is the
+    user's own command, run on no candidate's code: it is never confined. `memory_mb` is what all its processes may use.
+    """
 
     argv: Sequence[str]
     cwd: Path
     environment: Mapping[str, str]
     timeout_s: float
+    read_only: Sequence[Path] = ()
+    trusted: bool = False
+    memory_mb: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +76,15 @@ class Launcher:
     def close(self) -> None:
         """End the guard process."""
         self._guard.close()
+
+    def stop_if_cancelled(self) -> None:
+        """Look whether the caller wants to stop, while something else than a process is waited for.
+
+        Raises:
+            Cancelled: it does.
+        """
+        if self._cancelled():
+            raise Cancelled
 
     def launch(self, job: Job) -> Outcome:
         """Run the job to its end or its time limit.
