@@ -73,8 +73,7 @@ def require(repo: Repository, task: Task) -> None:
     """
     if is_trusted(repo, task):
         return
-    command = task.definition.config.evaluator.command
-    words = plain_text(command if isinstance(command, str) else " ".join(command))
+    words = plain_text(task.definition.config.evaluator.described())
     shown = words if len(words) <= _SHOWN else words[:_SHOWN] + "…"
     raise Untrusted(
         f"the definition of run {task.run} came from elsewhere; it would run `{shown}` as you, on "
