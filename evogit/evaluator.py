@@ -40,7 +40,7 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     pattern: _Text | None = None
     junit: _Text | None = None
     timeout_s: _Positive = 60.0
-    memory_mb: Annotated[int, msgspec.Meta(ge=16, le=16_777_216)] = 2048
+    memory_mb: Annotated[int, msgspec.Meta(ge=16, le=16_777_216)] | None = None
     repeat: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
     gates: tuple[Command, ...] = ()
     stages: tuple[Stage, ...] = ()
