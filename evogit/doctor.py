@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evogit import assembly, resources
-from evogit.errors import EvogitError
+from evogit.errors import EvogitError, UsageError
 from evogit.model import Measurement, Status
-from evogit.sandbox import Launcher
+from evogit.sandbox import NONE, Launcher, Sandbox
 from evogit.store import freeze, git, inspection, refs, repository, scratch, task
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
@@ -29,8 +29,8 @@ class Finding:
     text: str
 
 
-def check(repo: Repository, environment: Mapping[str, str]) -> list[Finding]:
-    """Return what all checks find; the evaluator is run twice on HEAD."""
+def check(repo: Repository, environment: Mapping[str, str], sandbox: Callable[[], Sandbox]) -> list[Finding]:
+    """Return what all checks find; the evaluator is run twice on HEAD, in what `sandbox` makes."""
     found: list[Finding] = []
     for about, act in _CHECKS.items():
         try:
@@ -38,7 +38,7 @@ def check(repo: Repository, environment: Mapping[str, str]) -> list[Finding]:
         except EvogitError as error:
             found.append(Finding("problem", about, str(error)))
     if not any(finding.level == "problem" for finding in found):
-        found += _check_evaluator(repo, environment)
+        found += _check_evaluator(repo, environment, sandbox)
     return found
 
 
@@ -100,23 +100,22 @@ def _check_runs(repo: Repository) -> Iterator[Finding]:
         yield _warning(f"{len(left)} temporary folders of agents that are gone; `evogit clean` removes them")
 
 
-def _check_evaluator(repo: Repository, environment: Mapping[str, str]) -> list[Finding]:
+def _check_evaluator(repo: Repository, environment: Mapping[str, str], sandbox: Callable[[], Sandbox]) -> list[Finding]:
+    try:
+        chosen = sandbox()
+    except UsageError as error:
+        return [Finding("problem", "sandbox", str(error))]
     unwritten = task.unwritten(repo, freeze.freeze(repo).definition)
     folder = scratch.folder(repo, unwritten.run, scratch.for_evaluation())
-    launcher = Launcher()
+    launcher = Launcher(sandbox=chosen)
     try:
         meter = assembly.meter(repo, unwritten, folder, launcher, environment)
         first, second = (meter.measure(unwritten.base_tree) for _ in range(2))
     finally:
         launcher.close()
         scratch.remove(folder)
-    found = [_about_measurements(first, second)]
-    found.append(
-        Finding(
-            "warning", "sandbox", "there is none yet: candidates run as you; use a machine or container you can lose"
-        )
-    )
-    return found
+    level: Literal["ok", "warning"] = "warning" if chosen.kind == NONE else "ok"
+    return [_about_measurements(first, second), Finding(level, "sandbox", chosen.described())]
 
 
 def _about_measurements(first: Measurement, second: Measurement) -> Finding:

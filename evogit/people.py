@@ -16,7 +16,7 @@ from evogit.errors import EvogitError, UsageError
 from evogit.evaluation import Meter
 from evogit.model import AgentName, CommitId, Measurement, TreeId, parse_agent_name
 from evogit.records import AnyRecord
-from evogit.sandbox import KIND, Cancelled
+from evogit.sandbox import Cancelled
 from evogit.store import humans, leaks, private
 from evogit.store.humans import PREFIX
 from evogit.store.ledger import PERSON, Ledger, Writer
@@ -147,9 +147,11 @@ def check_verdict(repo: Repository, task: Task, snapshot: Snapshot, commit: Comm
 
 
 def score(
-    repo: Repository, task: Task, snapshot: Snapshot, person: Person, commit: CommitId, meter: Meter
+    repo: Repository, task: Task, snapshot: Snapshot, person: Person, commit: CommitId, meter: Meter, sandbox: str
 ) -> Measurement | None:
     """Make a person's commit a candidate, measured now; None when it was one already or its files were measured before.
+
+    `sandbox` is what the meter measures in, as records say it.
 
     While it is measured, a claim keeps agents from doing it, too.
 
@@ -178,7 +180,7 @@ def score(
         if not humans.is_known(snapshot, commit):
             records.append(humans.proposal(repo, ledger, commit))
         if measured is not None:
-            records.append(ledger.score(tree, measured, KIND))
+            records.append(ledger.score(tree, measured, sandbox))
         if records:
             ledger.write(commit, records, f"evogit: take in {commit[:12]} of a person\n")
     return measured

@@ -1,0 +1,214 @@
+"""A sandbox made by bubblewrap: no network, no other process, nothing of the disk but what the job needs.
+
+An ordinary user gets it by a user namespace. Root needs none, and drops instead every right and its user id.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from evogit.sandbox import layout, seccomp, slots
+from evogit.sandbox.job import Job
+from evogit.sandbox.plain import Started, spawn
+from evogit.sandbox.tools import folders
+from evogit.sandbox.watchdog import DISK_MB
+
+_NAMESPACES = ("ipc", "pid", "net", "uts", "cgroup-try")
+# Not --as-pid-1: then the job itself would carry the signal that ends it with its parent, and could put it off.
+_COMMON = ("--die-with-parent", "--new-session", "--hostname", "evogit", "--cap-drop", "ALL")
+_TO_BECOME_A_USER = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
+_MEMORY_MB = 2048
+_LIMITS: Mapping[int, int] = {
+    resource.RLIMIT_NPROC: 1024,
+    resource.RLIMIT_NOFILE: 4096,
+    resource.RLIMIT_FSIZE: DISK_MB << 20,
+    resource.RLIMIT_CORE: 0,
+    resource.RLIMIT_MEMLOCK: 8 << 20,
+}
+"""Set on the first process inside: outside, the number of processes would count all the user has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programs:
+    """The programs it is made with; `setpriv` is only needed by root."""
+
+    bwrap: str
+    setpriv: str | None
+
+
+class Bubblewrap:
+    """Starts each job in a new sandbox."""
+
+    kind = "bwrap"
+
+    def __init__(self, programs: Programs, homes: Sequence[Path], secret: Sequence[Path]) -> None:
+        """Prepare what all jobs share; `homes` and `secret` stay out of sight also where a tool's folder holds them.
+
+        Raises:
+            UsageError: no user id can be taken.
+        """
+        self.memory_mb: int | None = _MEMORY_MB
+        self._programs = programs
+        self._homes, self._secret = tuple(homes), tuple(secret)
+        self._slot = slots.take() if os.geteuid() == 0 else None
+        self.owner: int | None = self._slot.uid if self._slot else None
+        self._system = [*layout.system(), *layout.devices()]
+        self._tools: dict[Path, list[Path]] = {}
+        self._files = _files_of_etc(self.owner or os.geteuid(), os.getegid() if self._slot is None else self._slot.uid)
+        filter_ = seccomp.program()
+        self._filter = None if filter_ is None else _in_memory(filter_)
+        self._is_filtered = filter_ is not None
+
+    def start(self, job: Job) -> Started:
+        """Start the job.
+
+        Raises:
+            OSError: bubblewrap cannot be started, or cannot make a sandbox.
+        """
+        _refuse_missing(job)
+        if self.owner is not None:
+            _hand_over(job.writable, self.owner)
+        for descriptor in self._shared():
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        report, report_end = os.pipe()
+        gate_end, gate = os.pipe()
+        # Not on the command line, where everybody would read them, the job as well.
+        options = _in_memory("\0".join(self._options(job, report_end, gate_end)).encode("utf-8", "surrogateescape"))
+        os.lseek(options, 0, os.SEEK_SET)
+        become = [] if self.owner is None else _become(self._programs.setpriv or "setpriv", self.owner)
+        argv = [self._programs.bwrap, "--args", str(options), "--", *become, *job.argv]
+        try:
+            process = spawn(argv, job, (report_end, gate_end, options, *self._shared()))
+        except BaseException:
+            os.close(report)
+            os.close(gate)
+            raise
+        finally:
+            for descriptor in (report_end, gate_end, options):
+                os.close(descriptor)
+        return _let_go(process, report, gate)
+
+    def described(self) -> str:
+        """Return what it is, in words."""
+        said = subprocess.run([self._programs.bwrap, "--version"], capture_output=True, env={}, check=False).stdout
+        user = "a user namespace" if self.owner is None else f"user id {self.owner}"
+        calls = "system calls filtered" if self._is_filtered else "system calls not filtered on this machine"
+        return f"{said.decode('utf-8', 'replace').strip() or 'bubblewrap'}, {user}, no network, {calls}"
+
+    def close(self) -> None:
+        """Give back the user id and the descriptors."""
+        for descriptor in self._shared():
+            os.close(descriptor)
+        self._files, self._filter = {}, None
+        if self._slot:
+            self._slot.release()
+            self._slot = None
+
+    def _shared(self) -> list[int]:
+        return [*self._files.values(), *([] if self._filter is None else [self._filter])]
+
+    def _options(self, job: Job, report: int, gate: int) -> list[str]:
+        namespaces = [f"--unshare-{name}" for name in _NAMESPACES]
+        if self.owner is None:
+            namespaces += ["--unshare-user", "--disable-userns"]
+        else:
+            namespaces += [word for right in _TO_BECOME_A_USER for word in ("--cap-add", right)]
+        files = [word for name, descriptor in self._files.items() for word in _file(name, descriptor)]
+        filter_ = [] if self._filter is None else ["--seccomp", str(self._filter)]
+        return [
+            *(*_COMMON, *namespaces, *self._system, *files),
+            *layout.folders(job, self._tools_of(job)),
+            *("--json-status-fd", str(report), "--block-fd", str(gate), *filter_),
+        ]
+
+    def _tools_of(self, job: Job) -> list[Path]:
+        """Return the tools' folders; the environment is the same for all jobs of a folder."""
+        if job.cwd not in self._tools:
+            self._tools[job.cwd] = folders(job.environment, self._homes, self._secret)
+        return self._tools[job.cwd]
+
+
+def _refuse_missing(job: Job) -> None:
+    """Raise what starting a program that is not there raises without a sandbox."""
+    name = job.argv[0]
+    program = os.path.join(job.cwd, name) if "/" in name else name
+    if shutil.which(program, path=job.environment.get("PATH", os.defpath)) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+
+def _let_go(process: subprocess.Popen[bytes], report: int, gate: int) -> Started:
+    """Set the limits on the first process inside, which waits at the gate for it, and let it go on."""
+    inner = _inner(report)
+    if inner is None:
+        os.close(gate)
+        os.close(report)
+        said, _ = process.communicate()
+        raise OSError(said.decode("utf-8", "replace").strip() or f"bwrap ended with exit code {process.returncode}")
+    started = Started(process, inner, report)
+    with suppress(ProcessLookupError, PermissionError):
+        for limit, value in _LIMITS.items():
+            hard = resource.prlimit(inner, limit)[1]
+            most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.prlimit(inner, limit, (most, most))
+    with suppress(OSError), open(f"/proc/{inner}/oom_score_adj", "w") as file:
+        file.write("1000")  # when the machine's memory ends, this is what has to go
+    os.close(gate)
+    return started
+
+
+def _inner(report: int) -> int | None:
+    """Return the number of the first process inside, which bubblewrap says on its first line."""
+    said = b""
+    while b"\n" not in said:
+        chunk = os.read(report, 4096)
+        if not chunk:
+            return None
+        said += chunk
+    digits = said.partition(b'"child-pid"')[2].partition(b":")[2].partition(b",")[0].strip(b" }\n")
+    return int(digits) if digits.isdigit() else None
+
+
+def _become(setpriv: str, uid: int) -> list[str]:
+    return [
+        *(setpriv, f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs"),
+        *("--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all", "--"),
+    ]
+
+
+def _file(name: str, descriptor: int) -> list[str]:
+    return ["--perms", "0444", "--file", str(descriptor), f"/etc/{name}"]
+
+
+def _files_of_etc(uid: int, gid: int) -> dict[str, int]:
+    nobody = "" if uid == 65534 else "nobody:x:65534:65534::/:/bin/sh\n"
+    me = "" if uid == 0 else f"evogit:x:{uid}:{gid}::/tmp:/bin/sh\n"
+    contents = {
+        "passwd": f"root:x:0:0::/:/bin/sh\n{nobody}{me}",
+        "group": f"root:x:0:\nevogit:x:{gid}:\n",
+        "hosts": "127.0.0.1 localhost evogit\n::1 localhost\n",
+        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    }
+    return {name: _in_memory(text.encode()) for name, text in contents.items()}
+
+
+def _in_memory(content: bytes) -> int:
+    descriptor = os.memfd_create("evogit", os.MFD_CLOEXEC)
+    os.write(descriptor, content)
+    return descriptor
+
+
+def _hand_over(paths: Sequence[Path], uid: int) -> None:
+    """Give the folders, and those in them, to the job's user."""
+    for folder in paths:
+        os.chown(folder, uid, uid)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                os.chown(entry.path, uid, uid, follow_symlinks=False)

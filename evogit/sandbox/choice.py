@@ -1,0 +1,93 @@
+"""Which sandbox there will be: the one that was asked for, or none at all; never a weaker one without a word."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from evogit.errors import UsageError
+from evogit.sandbox.bubblewrap import Bubblewrap, Programs
+from evogit.sandbox.plain import Plain, Sandbox
+from evogit.sandbox.probe import probe
+
+AUTO, BWRAP, NONE = "auto", "bwrap", "none"
+KINDS = (AUTO, BWRAP, NONE)
+WITHOUT = "--sandbox none --i-trust-this-code"
+"""The options that do without."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What was asked for; `where` names who did. `caller` is their environment.
+
+    `trusted` allows to run candidates unconfined, `probed` says that another process has seen the sandbox hold just
+    now, and `secret` are folders to keep out of sight whatever else is shown.
+    """
+
+    kind: str
+    where: str
+    trusted: bool
+    caller: Mapping[str, str]
+    probed: bool = False
+    secret: Sequence[Path] = ()
+
+
+def choose(wish: Wish) -> Sandbox:
+    """Return the sandbox; the caller closes it.
+
+    Raises:
+        UsageError: there is no such kind, it is not to be had here, or `none` was not trusted.
+    """
+    if wish.kind not in KINDS:
+        raise UsageError(f"{wish.where} is {wish.kind!r}; use {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+    if wish.kind == NONE:
+        if not wish.trusted:
+            raise UsageError(
+                f"{wish.where} is none: candidates would run as you, with your files, keys and network in reach; "
+                "say --i-trust-this-code as well (or EVOGIT_I_TRUST_THIS_CODE=1) if that is what you want"
+            )
+        return Plain()
+    try:
+        return _confined(wish)
+    except UsageError as error:
+        raise UsageError(f"there is no sandbox: {error}; or run candidates unconfined: {WITHOUT}") from error
+
+
+def _confined(wish: Wish) -> Sandbox:
+    sandbox = Bubblewrap(_programs(wish.caller), _homes(wish.caller), wish.secret)
+    reason: str | None = "the probe was broken off"
+    try:
+        reason = None if wish.probed else probe(sandbox)
+    finally:
+        if reason is not None:
+            sandbox.close()
+    if reason is not None:
+        raise UsageError(f"bubblewrap does not work here: {reason}")
+    return sandbox
+
+
+def _programs(caller: Mapping[str, str]) -> Programs:
+    path = caller.get("PATH", os.defpath)
+    bwrap, setpriv = (shutil.which(name, path=path) for name in ("bwrap", "setpriv"))
+    if sys.platform != "linux":
+        raise UsageError(f"bubblewrap needs Linux, and this is {sys.platform}")
+    if bwrap is None:
+        raise UsageError("bubblewrap is not installed; install it (apt install bubblewrap)")
+    if setpriv is None and os.geteuid() == 0:
+        raise UsageError("setpriv is not installed, which root needs; install it (apt install util-linux)")
+    return Programs(bwrap=bwrap, setpriv=setpriv)
+
+
+def _homes(caller: Mapping[str, str]) -> list[Path]:
+    """Return the home folders of who runs evogit, by all their names."""
+    named = [caller.get("HOME", "")]
+    with suppress(KeyError):
+        named.append(pwd.getpwuid(os.getuid()).pw_dir)
+    found = {Path(place) for name in named if os.path.isabs(name) for place in (name, os.path.realpath(name))}
+    return sorted(found - {Path("/")})

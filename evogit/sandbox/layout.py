@@ -1,0 +1,79 @@
+"""What a sandbox shows of the disk, as arguments of bubblewrap."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from evogit.sandbox.job import Job
+from evogit.sandbox.tools import SYSTEM
+
+_ETC = (
+    *("ld.so.cache", "alternatives", "ssl/certs", "ssl/openssl.cnf", "fonts", "mime.types", "R", "java*", "perl"),
+    "ImageMagick*",
+)
+"""What programs look up in /etc that says nothing of this machine's people or secrets."""
+_TMP_MB = 1024
+_SHARED_MEMORY_MB = 512
+
+
+def system() -> list[str]:
+    """Return the arguments that show the system's programs and a small /etc."""
+    found: list[str] = []
+    made: set[Path] = set()
+    for name in SYSTEM:
+        path = Path("/") / name
+        if path.is_symlink():
+            found += ["--symlink", os.readlink(path), str(path)]
+        elif path.is_dir():
+            found += ["--ro-bind", str(path), str(path)]
+    for pattern in _ETC:
+        for path in sorted(Path("/etc").glob(pattern)):
+            if path.exists() and _is_public(path):
+                found += [*_ancestors(path, made), "--ro-bind", str(path), str(path)]
+    if os.path.isdir("/sys/devices/system"):  # how many processors there are
+        found += [
+            *_ancestors(Path("/sys/devices/system"), made),
+            "--ro-bind",
+            "/sys/devices/system",
+            "/sys/devices/system",
+        ]
+    found += ["--perms", "0755", "--dir", "/etc", "--perms", "0755", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
+    return [*found, "--perms", "0755", "--dir", "/run"]
+
+
+def devices() -> list[str]:
+    """Return the arguments that make /proc, /dev and the folders for temporary files, of limited size."""
+    return [
+        *("--proc", "/proc", "--dev", "/dev"),
+        *("--perms", "1777", "--size", str(_SHARED_MEMORY_MB << 20), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"),
+        *("--perms", "1777", "--size", str(_TMP_MB << 20), "--tmpfs", "/tmp"),
+    ]
+
+
+def folders(job: Job, tools: Iterable[Path]) -> Iterator[str]:
+    """Yield the arguments that show tools, and what is the job's own; everything else stays out of sight."""
+    shown = [
+        *(("--ro-bind", path) for path in tools),
+        *(("--bind", path) for path in (job.cwd, *job.writable)),
+        *(("--ro-bind", path) for path in job.read_only),
+    ]
+    made: set[Path] = set()
+    for how, path in shown:
+        yield from _ancestors(path, made)
+        yield from (how, str(path), str(path))
+    yield from ("--remount-ro", "/", "--chdir", str(job.cwd))
+
+
+def _ancestors(path: Path, made: set[Path]) -> Iterator[str]:
+    """Yield the folders above one, open to whoever the job runs as: bubblewrap would make them for itself alone."""
+    for parent in reversed(path.parents[:-1]):
+        if parent not in made:
+            made.add(parent)
+            yield from ("--perms", "0755", "--dir", str(parent))
+
+
+def _is_public(path: Path) -> bool:
+    return bool(path.stat().st_mode & stat.S_IROTH)
