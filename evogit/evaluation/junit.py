@@ -73,7 +73,7 @@ def measure(report: Report, expected: frozenset[str], outcome: Outcome) -> Measu
         value=float(len(instances) - failing),
         metrics={"tests": float(len(instances)), "skipped": float(report.skipped)},
         instances=_fitting(instances),
-        feedback=cut(said(outcome).strip()) if failing else "",
+        feedback=cut(said(outcome).strip()) if failing > report.skipped else "",
         seconds=outcome.seconds,
     )
 
@@ -101,7 +101,7 @@ class _Reading:
         self.skipped = 0
         self._inside = ""
         self._depth = 0
-        self.parser = expat.ParserCreate()
+        self.parser = expat.ParserCreate("utf-8")  # whatever it declares: codecs fail in ways of their own
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.StartDoctypeDeclHandler = _refuse_doctype

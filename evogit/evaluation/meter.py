@@ -11,7 +11,7 @@ from typing import Protocol
 from evogit.errors import StorageError
 from evogit.evaluation import junit, pytest_command, results
 from evogit.evaluation.bench import Bench, Supplies
-from evogit.evaluation.reading import cut, refusal
+from evogit.evaluation.reading import refusal, under
 from evogit.evaluator import Command, Evaluator, Stage, shown
 from evogit.model import Direction, Measurement, Status, TreeId
 from evogit.sandbox import Launcher, Outcome
@@ -130,8 +130,7 @@ class CommandMeter:
             return Measurement(status=Status.ERROR, feedback="there is no base to know the tests from")
         _, report = self._run_tests(self._context.base, command)
         if isinstance(report, Measurement):
-            why = f"the base's tests are not known: {report.feedback}"
-            return Measurement(status=Status.ERROR, feedback=cut(why), seconds=report.seconds)
+            return _within("the tests of the base", replace(report, status=Status.ERROR), report.seconds)
         return self._save(label, report)
 
     def _run_tests(self, tree: TreeId, command: Command | None) -> tuple[Outcome, junit.Report | Measurement]:
@@ -162,15 +161,15 @@ class CommandMeter:
 
 
 def _within(where: str, measured: Measurement, seconds: float) -> Measurement:
-    return replace(measured, feedback=cut(f"{where}: {measured.feedback}"), seconds=seconds)
+    why, _, more = measured.feedback.partition("\n")
+    return replace(measured, feedback=under(f"{where}: {why}", more), seconds=seconds)
 
 
 def _short_of(number: int, measured: Measurement, stage: Stage, direction: Direction, seconds: float) -> Measurement:
-    """Return that a stage was not passed; its score is no score of the candidate, which would compare unlike things."""
-    assert measured.value is not None
+    """Return that a stage was not passed; its score is none of the candidate's, which would compare unlike things."""
     side = "above" if direction is Direction.MINIMIZE else "below"
-    feedback = f"stage {number}: {measured.value:g} is {side} {stage.threshold:g}\n{measured.feedback}".strip()
-    return Measurement(status=Status.FAILED, feedback=cut(feedback), seconds=seconds)
+    why = f"stage {number}: {measured.value:g} is {side} {stage.threshold:g}"
+    return Measurement(status=Status.FAILED, feedback=under(why, measured.feedback), seconds=seconds)
 
 
 def _median(runs: Sequence[Measurement]) -> Measurement:

@@ -11,6 +11,7 @@ from evogit.records import MAX_FEEDBACK_BYTES
 from evogit.sandbox import Outcome
 
 _UNTESTABLE = 125
+_LONGEST_REASON = 600
 
 
 def read_plain(path: Path, limit: int, *, below: Path | None = None) -> bytes:
@@ -47,18 +48,24 @@ def said(outcome: Outcome) -> str:
     return outcome.output.decode("utf-8", "replace")
 
 
-def cut(text: str) -> str:
-    """Return the end of a text, at most as long as feedback may be."""
+def cut(text: str, head: str = "") -> str:
+    """Return the head and the end of a text, together at most as long as feedback may be."""
+    room = MAX_FEEDBACK_BYTES - len(head.encode("utf-8", "replace"))
     encoded = text.encode("utf-8", "replace")
-    if len(encoded) <= MAX_FEEDBACK_BYTES:
-        return encoded.decode()
-    return "…" + encoded[-MAX_FEEDBACK_BYTES + 8 :].decode("utf-8", "ignore")
+    if len(encoded) <= room:
+        return head + encoded.decode()
+    return f"{head}…" + encoded[-max(room - 8, 1) :].decode("utf-8", "ignore")
 
 
 def bad(status: Status, reason: str, outcome: Outcome) -> Measurement:
     """Return a measurement without a score: why, and what the process wrote."""
-    feedback = cut(f"{reason}\n{said(outcome).strip()}".strip())
-    return Measurement(status=status, feedback=feedback, seconds=outcome.seconds)
+    return Measurement(status=status, feedback=under(reason, said(outcome)), seconds=outcome.seconds)
+
+
+def under(reason: str, text: str) -> str:
+    """Return feedback that begins with a reason, whatever has to be cut off the text below it."""
+    reason = reason if len(reason) <= _LONGEST_REASON else reason[:_LONGEST_REASON] + "…"
+    return cut(text.strip(), f"{reason}\n").strip()
 
 
 def refusal(outcome: Outcome, timeout_s: float, accepted: tuple[int, ...] = (0,)) -> Measurement | None:

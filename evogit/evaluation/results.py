@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from evogit.evaluation.reading import bad, cut, read_plain, refusal, said
+from evogit.evaluation.reading import bad, cut, read_plain, refusal, said, under
 from evogit.evaluator import Evaluator
 from evogit.model import Measurement, Status
 from evogit.sandbox import Outcome
@@ -101,7 +101,7 @@ def _read_exit_code(outcome: Outcome, timeout_s: float) -> Measurement:
         return refused
     if outcome.exit_code == 0:
         return Measurement(status=Status.OK, value=1.0, seconds=outcome.seconds)
-    feedback = cut(f"exit code {outcome.exit_code}\n{said(outcome).strip()}".strip())
+    feedback = under(f"exit code {outcome.exit_code}", said(outcome))
     return Measurement(status=Status.OK, value=0.0, feedback=feedback, seconds=outcome.seconds)
 
 
