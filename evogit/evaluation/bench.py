@@ -41,7 +41,7 @@ class Bench:
         self._launcher = launcher
         self._scratch = export.root.parent / "scratch"
         self._environment = environment(caller, self._scratch)
-        self._supplies = Supplies()
+        self.supplies = Supplies()
 
     @property
     def result(self) -> Path:
@@ -55,7 +55,7 @@ class Bench:
 
     def supply(self, supplies: Supplies) -> None:
         """Use this beside the tree from now on."""
-        self._supplies = supplies
+        self.supplies = supplies
         self.export.supply(supplies.links)
         if supplies.imports:
             folders = [str(self.export.root / folder) for folder in supplies.imports]
@@ -63,7 +63,7 @@ class Bench:
 
     def python(self) -> str:
         """Return the interpreter of a virtual environment the evaluator was supplied with, or the first on PATH."""
-        for path, target in self._supplies.links.items():
+        for path, target in self.supplies.links.items():
             if (target / "pyvenv.cfg").is_file():
                 return str(self.export.root / os.fsdecode(path) / "bin" / "python")
         found = (shutil.which(name, path=self._environment["PATH"]) for name in ("python", "python3"))
@@ -112,7 +112,7 @@ class Bench:
                 environment={**self._environment, **(more or {})},
                 timeout_s=self._evaluator.timeout_s,
                 writable=(self._scratch,),
-                read_only=tuple(self._supplies.links.values()),
+                read_only=tuple(self.supplies.links.values()),
                 memory_mb=self._evaluator.memory_mb,
             )
         )

@@ -60,6 +60,11 @@ class CommandMeter:
         self._supplied = False
         self._expected: dict[str, frozenset[str]] = {}
 
+    @property
+    def supplies(self) -> Supplies:
+        """What the exports have beside their trees, once something was measured."""
+        return self._bench.supplies
+
     def measure(self, tree: TreeId) -> Measurement:
         """Return what one evaluation of this tree says.
 
