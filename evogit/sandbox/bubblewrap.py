@@ -10,30 +10,21 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from evogit.sandbox import layout, seccomp, slots
-from evogit.sandbox.job import Job
+from evogit.sandbox.job import CONFINED, Job, Limits
 from evogit.sandbox.plain import Started, spawn
 from evogit.sandbox.tools import folders
-from evogit.sandbox.watchdog import DISK_MB
 
 _NAMESPACES = ("ipc", "pid", "net", "uts", "cgroup-try")
 # Not --as-pid-1: then the job itself would carry the signal that ends it with its parent, and could put it off.
 _COMMON = ("--die-with-parent", "--new-session", "--hostname", "evogit", "--cap-drop", "ALL")
 _TO_BECOME_A_USER = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
-_MEMORY_MB = 2048
-_LIMITS: Mapping[int, int] = {
-    resource.RLIMIT_NPROC: 1024,
-    resource.RLIMIT_NOFILE: 4096,
-    resource.RLIMIT_FSIZE: DISK_MB << 20,
-    resource.RLIMIT_CORE: 0,
-    resource.RLIMIT_MEMLOCK: 8 << 20,
-}
-"""Set on the first process inside: outside, the number of processes would count all the user has."""
+_LOCKED_MB = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,18 +40,20 @@ class Bubblewrap:
 
     kind = "bwrap"
 
-    def __init__(self, programs: Programs, homes: Sequence[Path], secret: Sequence[Path]) -> None:
+    def __init__(
+        self, programs: Programs, homes: Sequence[Path], secret: Sequence[Path], limits: Limits = CONFINED
+    ) -> None:
         """Prepare what all jobs share; `homes` and `secret` stay out of sight also where a tool's folder holds them.
 
         Raises:
             UsageError: no user id can be taken.
         """
-        self.memory_mb: int | None = _MEMORY_MB
+        self.limits = limits
         self._programs = programs
         self._homes, self._secret = tuple(homes), tuple(secret)
         self._slot = slots.take() if os.geteuid() == 0 else None
         self.owner: int | None = self._slot.uid if self._slot else None
-        self._system = [*layout.system(), *layout.devices()]
+        self._system = [*layout.system(), *layout.devices(limits)]
         self._tools: dict[Path, list[Path]] = {}
         self._files = _files_of_etc(self.owner or os.geteuid(), os.getegid() if self._slot is None else self._slot.uid)
         filter_ = seccomp.program()
@@ -94,7 +87,7 @@ class Bubblewrap:
         finally:
             for descriptor in (report_end, gate_end, options):
                 os.close(descriptor)
-        return _let_go(process, report, gate)
+        return _let_go(process, report, gate, self.limits)
 
     def described(self) -> str:
         """Return what it is, in words."""
@@ -144,7 +137,7 @@ def _refuse_missing(job: Job) -> None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
-def _let_go(process: subprocess.Popen[bytes], report: int, gate: int) -> Started:
+def _let_go(process: subprocess.Popen[bytes], report: int, gate: int, limits: Limits) -> Started:
     """Set the limits on the first process inside, which waits at the gate for it, and let it go on."""
     inner = _inner(report)
     if inner is None:
@@ -153,15 +146,33 @@ def _let_go(process: subprocess.Popen[bytes], report: int, gate: int) -> Started
         said, _ = process.communicate()
         raise OSError(said.decode("utf-8", "replace").strip() or f"bwrap ended with exit code {process.returncode}")
     started = Started(process, inner, report)
-    with suppress(ProcessLookupError, PermissionError):
-        for limit, value in _LIMITS.items():
-            hard = resource.prlimit(inner, limit)[1]
-            most = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.prlimit(inner, limit, (most, most))
-    with suppress(OSError), open(f"/proc/{inner}/oom_score_adj", "w") as file:
-        file.write("1000")  # when the machine's memory ends, this is what has to go
-    os.close(gate)
+    try:
+        with suppress(ProcessLookupError):  # it may have ended
+            for kind, value in _of_the_kernel(limits).items():
+                hard = resource.prlimit(inner, kind)[1]
+                most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+                resource.prlimit(inner, kind, (most, most))
+    except BaseException:
+        started.kill()
+        started.close()
+        raise
+    else:
+        with suppress(OSError), open(f"/proc/{inner}/oom_score_adj", "w") as file:
+            file.write("1000")  # when the machine's memory ends, this is what has to go
+    finally:
+        os.close(gate)
     return started
+
+
+def _of_the_kernel(limits: Limits) -> dict[int, int]:
+    """Return limits for the first process inside: set outside, that of processes would count all the user has."""
+    return {
+        resource.RLIMIT_NPROC: limits.processes,
+        resource.RLIMIT_NOFILE: limits.open_files,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: _LOCKED_MB << 20,
+        **({} if limits.disk_mb is None else {resource.RLIMIT_FSIZE: limits.disk_mb << 20}),
+    }
 
 
 def _inner(report: int) -> int | None:

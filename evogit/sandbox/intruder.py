@@ -37,11 +37,12 @@ def _reads(plan: dict[str, Any]) -> bool:
 
 
 def _writes(plan: dict[str, Any]) -> bool:
-    for folder in (plan["folder"], "/", "/usr", "/etc", "/dev", plan["home"]):
-        with suppress(OSError):
-            with open(os.path.join(folder, "evogit-probe"), "w"):
-                pass
-            os.unlink(os.path.join(folder, "evogit-probe"))
+    # A folder inside may be one of the same name as one outside: whether it was the one outside is seen there.
+    for folder in plan["folders"]:
+        with suppress(OSError), open(os.path.join(folder, plan["name"]), "w"):
+            pass
+    for folder in ("/", "/usr", "/etc", "/dev"):
+        with suppress(OSError), open(os.path.join(folder, plan["name"]), "w"):
             return True
     return False
 

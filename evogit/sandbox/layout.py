@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from evogit.sandbox.job import Job
+from evogit.sandbox.job import Job, Limits
 from evogit.sandbox.tools import SYSTEM
 
 _ETC = (
@@ -15,8 +15,6 @@ _ETC = (
     "ImageMagick*",
 )
 """What programs look up in /etc that says nothing of this machine's people or secrets."""
-_TMP_MB = 1024
-_SHARED_MEMORY_MB = 512
 
 
 def system() -> list[str]:
@@ -44,12 +42,21 @@ def system() -> list[str]:
     return [*found, "--perms", "0755", "--dir", "/run"]
 
 
-def devices() -> list[str]:
+def devices(limits: Limits) -> list[str]:
     """Return the arguments that make /proc, /dev and the folders for temporary files, of limited size."""
     return [
         *("--proc", "/proc", "--dev", "/dev"),
-        *("--perms", "1777", "--size", str(_SHARED_MEMORY_MB << 20), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"),
-        *("--perms", "1777", "--size", str(_TMP_MB << 20), "--tmpfs", "/tmp"),
+        *(
+            "--perms",
+            "1777",
+            "--size",
+            str(limits.shared_memory_mb << 20),
+            "--tmpfs",
+            "/dev/shm",
+            "--remount-ro",
+            "/dev",
+        ),
+        *("--perms", "1777", "--size", str(limits.tmp_mb << 20), "--tmpfs", "/tmp"),
     ]
 
 

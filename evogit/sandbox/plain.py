@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from evogit.sandbox import processes
-from evogit.sandbox.job import Job
+from evogit.sandbox.job import Job, Limits
 
 _SIGNALS = range(129, 193)
 """Exit codes that stand for a signal where a shell or a sandbox reports it."""
@@ -83,8 +83,8 @@ class Sandbox(Protocol):
     """What a record says of the confinement a score was measured in."""
     owner: int | None
     """The user whose the files must be that a process is to write; None: the one who runs evogit."""
-    memory_mb: int | None
-    """What all processes of a job may use together where the job does not say."""
+    limits: Limits
+    """What a job may use."""
 
     def start(self, job: Job) -> Started:
         """Start the job.
@@ -108,7 +108,7 @@ class Plain:
 
     kind = "none"
     owner: int | None = None
-    memory_mb: int | None = None
+    limits = Limits()
 
     def start(self, job: Job) -> Started:
         """Start the job.

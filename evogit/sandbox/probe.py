@@ -55,6 +55,7 @@ def _try(sandbox: Sandbox, top: Path) -> str | None:
     outside.mkdir()
     if sandbox.owner is not None:
         os.chown(inside, sandbox.owner, sandbox.owner)
+    folders = (outside, Path(tempfile.gettempdir()), Path(os.path.expanduser("~")))
     secret = outside / "secret"
     secret.write_text("secret")
     mark = secrets.token_hex(16)
@@ -64,11 +65,14 @@ def _try(sandbox: Sandbox, top: Path) -> str | None:
         local.bind("\0" + mark)
         local.listen()
         plan = {
-            "secret": str(secret), "folder": str(outside), "home": os.path.expanduser("~"),
+            "secret": str(secret), "folders": [str(folder) for folder in folders],
             "port": server.getsockname()[1], "name": mark,
             "environment": hashlib.sha256(processes.environment(os.getpid())).hexdigest(),
         }  # fmt: skip
         found = _run(sandbox, _job(inside, mark, plan))
+    written = [folder for folder in (*folders, *map(Path, ("/", "/usr", "/etc", "/dev"))) if _took_away(folder / mark)]
+    if written:
+        return "it lets a process write a file outside"
     if found is None and _survivors(mark):
         return "it does not end what it started"
     return found
@@ -125,6 +129,15 @@ def _is_restricted() -> bool:
         return _APPARMOR.read_text().strip() == "1"
     except OSError:
         return False
+
+
+def _took_away(path: Path) -> bool:
+    """Remove a file and return whether it was there."""
+    try:
+        path.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def _survivors(mark: str) -> bool:

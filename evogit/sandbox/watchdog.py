@@ -9,10 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from evogit.sandbox import processes
-from evogit.sandbox.job import Job
+from evogit.sandbox.job import Job, Limits
 
-DISK_MB = 4096
-"""What one job may leave in the folders it writes; one file alone may be as big in a sandbox."""
 _MB = 1 << 20
 _EVERY_S = 0.1
 
@@ -20,10 +18,11 @@ _EVERY_S = 0.1
 class Watchdog:
     """Looks every tenth of a second whether a job uses too much; a job that is over sooner costs nothing."""
 
-    def __init__(self, top: int, job: Job, memory_mb: int | None) -> None:
+    def __init__(self, top: int, job: Job, limits: Limits) -> None:
         """Watch the process `top` with its descendants, and the folders of `job`."""
         self._top = top
-        self._memory_mb = memory_mb
+        self._memory_mb = job.memory_mb or limits.memory_mb
+        self._disk_mb = limits.disk_mb
         self._folders = (job.cwd, *job.writable)
         self._next = 0.0
         self._since = time.time()
@@ -34,13 +33,22 @@ class Watchdog:
         if now < self._next:
             return None
         self._next = now + _EVERY_S
-        if self._memory_mb is not None and _used(self._top, self._memory_mb * _MB) > self._memory_mb * _MB:
-            return f"memory: its processes use more than {self._memory_mb} MB together"
-        if self._free_before - _free(self._folders[0]) > DISK_MB * _MB:
-            written = sum(_sizes([os.fsencode(folder) for folder in self._folders], self._since))
-            if written > DISK_MB * _MB:
-                return f"disk: it wrote more than {DISK_MB} MB"
-            self._free_before = _free(self._folders[0]) + written  # somebody else filled the disk
+        return self._look_at_memory() or self._look_at_disk()
+
+    def _look_at_memory(self) -> str | None:
+        limit = self._memory_mb
+        if limit is None or _used(self._top, limit * _MB) <= limit * _MB:
+            return None
+        return f"memory: its processes use more than {limit} MB together"
+
+    def _look_at_disk(self) -> str | None:
+        limit = self._disk_mb
+        if limit is None or self._free_before - _free(self._folders[0]) <= limit * _MB:
+            return None
+        written = sum(_sizes([os.fsencode(folder) for folder in self._folders], self._since))
+        if written > limit * _MB:
+            return f"disk: it wrote more than {limit} MB"
+        self._free_before = _free(self._folders[0]) + written  # somebody else filled the disk
         return None
 
 
