@@ -339,6 +339,7 @@ def test_where_environments_import_in_place(tmp_path: Path) -> None:
     )
     (packages / "__editable___c_finder.py").write_text("MAPPING = {open('/etc/passwd')}\n")
     assert editable.folders([tmp_path / "env"], [tmp_path / "work"]) == ("src", ".")
+    assert editable.folders([tmp_path / "env"], [tmp_path, tmp_path / "work"]) == ("src", ".")
     assert editable.folders([tmp_path / "none"], [tmp_path / "work"]) == ()
 
 

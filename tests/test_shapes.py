@@ -276,7 +276,10 @@ def test_passed_tests_of_real_pytest(new_bench: Callable[..., Bench]) -> None:
         "tests.test_code::test_double[4]": 0.0, "tests.test_code::test_half": 1.0,
         "tests.test_code::test_later": 0.0,
     }  # fmt: skip
-    assert "assert 3 == (2 * 2)" in found.feedback
+    assert found.feedback.splitlines() == [
+        "tests.test_code::test_double[2]: assert 3 == (2 * 2) + where 3 = double(2)",
+        "tests.test_code::test_double[4]: assert 5 == (2 * 4) + where 5 = double(4)",
+    ]
     better = meter.measure(bench.tree(src_SLASH_pkg_SLASH_code__py=_RIGHT))
     assert (better.value, better.feedback) == (4.0, "")
 

@@ -15,13 +15,14 @@ _MAX_BYTES = 1024 * 1024
 
 def folders(prefixes: Iterable[Path], roots: Iterable[Path]) -> tuple[str, ...]:
     """Return the folders, relative to whichever of `roots` they lie in, that environments import from in place."""
-    tops = [os.path.realpath(root) for root in roots]
+    # The place of a setup lies inside the work tree's `.git`: the innermost root is meant.
+    tops = sorted((os.path.realpath(root) for root in roots), key=len, reverse=True)
     found: dict[str, None] = {}
     for place in (place for prefix in prefixes for place in _imported(prefix)):
         real = os.path.realpath(place)
-        for top in tops:
-            if real == top or real.startswith(top + os.sep):
-                found[os.path.relpath(real, top)] = None
+        top = next((top for top in tops if real == top or real.startswith(top + os.sep)), None)
+        if top is not None:
+            found[os.path.relpath(real, top)] = None
     return tuple(found)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.parsers import expat
 
-from evogit.evaluation.reading import bad, cut, read_plain, refusal, said
+from evogit.evaluation.reading import bad, cut, read_plain, refusal
 from evogit.model import Measurement, Status
 from evogit.sandbox import Outcome
 
@@ -17,14 +17,20 @@ _MAX_TESTS = 200_000
 _MOST_INSTANCES_BYTES = 32 * 1024
 """A record holds 64 KiB; beside the instances there must be room for all else."""
 _NAMED = 5
+_COMPLAINTS = 15
+_LONGEST_LINE = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The tests of a report by name, and whether each passed; a skipped one did not."""
+    """The tests of a report by name, and whether each passed; a skipped one did not.
+
+    `complaints` is what was said against those that failed.
+    """
 
     passed: Mapping[str, bool]
     skipped: int
+    complaints: Mapping[str, str]
 
 
 def read(outcome: Outcome, path: Path, root: Path, timeout_s: float) -> Report | Measurement:
@@ -57,7 +63,7 @@ def parse(content: bytes) -> Report:
         reading.parser.Parse(content, True)
     except (expat.ExpatError, UnicodeError) as error:
         raise ValueError(str(error)) from error
-    return Report(reading.passed, reading.skipped)
+    return Report(reading.passed, reading.skipped, reading.complaints)
 
 
 def measure(report: Report, expected: frozenset[str], outcome: Outcome) -> Measurement:
@@ -67,15 +73,20 @@ def measure(report: Report, expected: frozenset[str], outcome: Outcome) -> Measu
         named = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
         return bad(Status.FAILED, f"{len(missing)} of the base's {len(expected)} tests did not run: {named}", outcome)
     instances = {name: float(report.passed[name]) for name in sorted(expected)}
-    failing = sum(not passed for passed in instances.values())
     return Measurement(
         status=Status.OK,
-        value=float(len(instances) - failing),
+        value=sum(instances.values()),
         metrics={"tests": float(len(instances)), "skipped": float(report.skipped)},
         instances=_fitting(instances),
-        feedback=cut(said(outcome).strip()) if failing > report.skipped else "",
+        feedback=cut("\n".join(_failures(report, expected))),
         seconds=outcome.seconds,
     )
+
+
+def _failures(report: Report, expected: frozenset[str]) -> list[str]:
+    failed = [name for name in report.complaints if name in expected]
+    lines = [f"{name}: {report.complaints[name]}"[:_LONGEST_LINE] for name in failed[:_COMPLAINTS]]
+    return [*lines, *([f"{len(failed) - len(lines)} more failed"] if len(failed) > len(lines) else [])]
 
 
 def _fitting(instances: Mapping[str, float]) -> Mapping[str, float]:
@@ -99,6 +110,7 @@ class _Reading:
     def __init__(self) -> None:
         self.passed: dict[str, bool] = {}
         self.skipped = 0
+        self.complaints: dict[str, str] = {}
         self._inside = ""
         self._depth = 0
         self.parser = expat.ParserCreate("utf-8")  # whatever it declares: codecs fail in ways of their own
@@ -119,6 +131,8 @@ class _Reading:
         elif self._inside and name in ("failure", "error", "skipped"):
             self.passed[self._inside] = False
             self.skipped += name == "skipped"
+            if name != "skipped":
+                self.complaints.setdefault(self._inside, " ".join(attributes.get("message", "").split()))
 
     def _end(self, name: str) -> None:
         self._depth -= 1

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from evogit.errors import UsageError
 from evogit.model import RunName
-from evogit.store import git, packing, private, refs, scratch, task, tracking
+from evogit.store import export, git, packing, prepared, private, refs, scratch, task, tracking
 from evogit.store.repository import Repository
 
 
@@ -42,6 +43,7 @@ def plan(repo: Repository, runs: Sequence[RunName]) -> Removal:
             raise UsageError(f"run {run} has living agents: {', '.join(living)}; stop them first (Ctrl-C, or kill)")
         names += found
     folders = [repo.private / run for run in runs if (repo.private / run).is_dir()]
+    folders += prepared.unused(repo)
     return Removal(names, folders, list(scratch.abandoned(repo)))
 
 
@@ -60,7 +62,8 @@ def remove(repo: Repository, removal: Removal) -> None:
     if removal.refs:
         packing.forget(repo)
     for folder in removal.folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            export.remove(os.fsencode(folder))
     for folder in removal.scratch:
         scratch.remove(folder)
 
