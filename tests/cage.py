@@ -39,9 +39,8 @@ class Cage:
         self.tree, self.scratch = folder / "tree", folder / "scratch"
         for made in (self.tree, self.scratch, self.scratch / "home", self.scratch / "tmp"):
             made.mkdir(parents=True)
-        programs = Programs(
-            bwrap=shutil.which("bwrap", path=PATH) or "bwrap", setpriv=shutil.which("setpriv", path=PATH)
-        )
+        bwrap, setpriv = (shutil.which(name, path=PATH) for name in ("bwrap", "setpriv"))
+        programs = Programs(bwrap=bwrap or "bwrap", setpriv=setpriv, version=(0, 8))
         self.launcher = Launcher(cancelled, Bubblewrap(programs, [home], [], limits))
         self.result = self.scratch / "result.json"
         if self.launcher.owner is not None:

@@ -24,15 +24,18 @@ _NAMESPACES = ("ipc", "pid", "net", "uts", "cgroup-try")
 # Not --as-pid-1: then the job itself would carry the signal that ends it with its parent, and could put it off.
 _COMMON = ("--die-with-parent", "--new-session", "--hostname", "evogit", "--cap-drop", "ALL")
 _TO_BECOME_A_USER = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
+_DISABLES = (0, 8)
+"""From here on bubblewrap can keep namespaces from being made inside; the filter of system calls does, too."""
 _LOCKED_MB = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Programs:
-    """The programs it is made with; `setpriv` is only needed by root."""
+    """The programs it is made with, and the version of the first; `setpriv` is only needed by root."""
 
     bwrap: str
     setpriv: str | None
+    version: tuple[int, ...]
 
 
 class Bubblewrap:
@@ -91,10 +94,10 @@ class Bubblewrap:
 
     def described(self) -> str:
         """Return what it is, in words."""
-        said = subprocess.run([self._programs.bwrap, "--version"], capture_output=True, env={}, check=False).stdout
         user = "a user namespace" if self.owner is None else f"user id {self.owner}"
         calls = "system calls filtered" if self._is_filtered else "system calls not filtered on this machine"
-        return f"{said.decode('utf-8', 'replace').strip() or 'bubblewrap'}, {user}, no network, {calls}"
+        version = ".".join(map(str, self._programs.version))
+        return f"bubblewrap {version}, {user}, no network, {calls}"
 
     def close(self) -> None:
         """Give back the user id and the descriptors."""
@@ -111,7 +114,7 @@ class Bubblewrap:
     def _options(self, job: Job, report: int, gate: int) -> list[str]:
         namespaces = [f"--unshare-{name}" for name in _NAMESPACES]
         if self.owner is None:
-            namespaces += ["--unshare-user", "--disable-userns"]
+            namespaces += ["--unshare-user", *(["--disable-userns"] if self._programs.version >= _DISABLES else [])]
         else:
             namespaces += [word for right in _TO_BECOME_A_USER for word in ("--cap-add", right)]
         files = [word for name, descriptor in self._files.items() for word in _file(name, descriptor)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +20,8 @@ from evogit.sandbox.probe import probe
 
 AUTO, BWRAP, NONE = "auto", "bwrap", "none"
 KINDS = (AUTO, BWRAP, NONE)
+_OLDEST, _TRIED = (0, 7), (0, 8)
+_LIMIT_S = 10
 WITHOUT = "--sandbox none --i-trust-this-code"
 """The options that do without."""
 
@@ -81,7 +85,23 @@ def _programs(caller: Mapping[str, str]) -> Programs:
         raise UsageError("bubblewrap is not installed; install it (apt install bubblewrap)")
     if setpriv is None and os.geteuid() == 0:
         raise UsageError("setpriv is not installed, which root needs; install it (apt install util-linux)")
-    return Programs(bwrap=bwrap, setpriv=setpriv)
+    return Programs(bwrap=bwrap, setpriv=setpriv, version=_version(bwrap))
+
+
+def _version(bwrap: str) -> tuple[int, ...]:
+    """Return the version; a program that does not say is tried as if it were new enough.
+
+    Raises:
+        UsageError: it is too old.
+    """
+    try:
+        said = subprocess.run([bwrap, "--version"], capture_output=True, env={}, timeout=_LIMIT_S).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UsageError(f"{bwrap} does not start: {error}") from error
+    version = tuple(map(int, re.findall(rb"\d+", said)[:3])) or _TRIED
+    if version < _OLDEST:
+        raise UsageError(f"{bwrap} is version {'.'.join(map(str, version))}, and 0.7 is needed; install a newer one")
+    return version
 
 
 def _homes(caller: Mapping[str, str]) -> list[Path]:

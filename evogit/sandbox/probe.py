@@ -28,7 +28,7 @@ _PROFILE_ADVICE = (
     "sysctl kernel.apparmor_restrict_unprivileged_userns=0"
 )
 _ADVICE = (
-    (r"--disable-userns|[Uu]nknown option|unrecognized option", "bubblewrap is too old: 0.8.0 is needed"),
+    (r"[Uu]nknown option|unrecognized option", "this bubblewrap is too old"),
     (
         r"mount proc|mounting proc|Can't mount|Failed to (mount|make / slave)|pivot_root",
         "a container in the way does not let programs mount; start it with the right to (docker run --privileged, or "
