@@ -422,3 +422,107 @@ def test_a_setup_gets_no_key_and_no_git(new_crowd: Callable[..., Crowd], tmp_pat
     assert "canary" not in said
     assert "HTTPS_PROXY=kept" in said
     assert "PIP_INDEX_URL=kept" in said
+
+
+def test_an_install_into_the_environment_that_is_active_is_refused(
+    new_crowd: Callable[..., Crowd], tmp_path: Path
+) -> None:
+    crowd = new_crowd(
+        "setup = 'echo $PWD > $VIRTUAL_ENV/lib/python3/site-packages/x.pth'\ncommand = 'true'", {"a": "1"}
+    )
+    (tmp_path / "env/lib/python3/site-packages").mkdir(parents=True)
+    crowd.environment["VIRTUAL_ENV"] = str(tmp_path / "env")
+    with pytest.raises(EvaluatorBroken, match=r"installed into \S*/env, which is yours"):
+        crowd.measure()
+    assert crowd.places() == []
+
+
+def test_a_setup_has_a_limit_of_its_own(new_crowd: Callable[..., Crowd]) -> None:
+    crowd = new_crowd("setup = 'echo begun; sleep 500'\nsetup_timeout_s = 1\ncommand = 'true'", {"a": "1"})
+    with pytest.raises(EvaluatorBroken) as caught:
+        crowd.measure()
+    assert str(caught.value) == "the setup `echo begun; sleep 500`: longer than 1 s\nbegun"
+
+
+def test_what_the_table_names_is_protected_and_tools_are_not(new_crowd: Callable[..., Crowd]) -> None:
+    crowd = new_crowd(
+        "pytest = '-p plugin -k \"not slow\" checks/test_a.py::test_x more'\nsetup = '.venv/bin/python make_it.py'\n"
+        "setup_inputs = ['data/*']\ngates = ['node_modules/.bin/lint .', 'sh gate.sh']\ncarry = ['tools']\n"
+        "stages = [{ command = 'sh stage.sh && tools/run.sh', threshold = 1 }]",
+        {
+            **dict.fromkeys(("checks/test_a.py", "checks/b.py", "more/c.py", "make_it.py", "data/d", "gate.sh"), "x\n"),
+            **dict.fromkeys(("stage.sh", "src/x.py"), "x\n"),
+        },
+        before="editable = ['data/*', 'src/**', 'gate.sh']",
+    )
+    text = (crowd.checkout.path / "evogit.toml").read_text().replace("result = 'regex'\npattern = 'score (\\S+)'\n", "")
+    (crowd.checkout.path / "evogit.toml").write_text(text)
+    for tool in (".venv/bin/python", "node_modules/.bin/lint", "tools/run.sh", ".venv/pyvenv.cfg", "more/untracked.py"):
+        (crowd.checkout.path / tool).parent.mkdir(parents=True, exist_ok=True)
+        (crowd.checkout.path / tool).write_text("x\n")
+    definition = freeze(open_repository(crowd.checkout.path)).definition
+    assert sorted(path.decode() for path in definition.files) == [
+        "checks/test_a.py", "data/d", "evogit.toml", "make_it.py", "more/c.py", "more/untracked.py", "stage.sh",
+    ]  # fmt: skip
+    assert not definition.is_editable(b"data/d")  # a candidate cannot change what the setup has read
+    assert definition.is_editable(b"gate.sh")  # named in a command, but expressly editable
+
+
+def test_clean_removes_setups_with_the_last_run_and_not_before(new_crowd: Callable[..., Crowd], tmp_path: Path) -> None:
+    crowd = new_crowd(_counting(tmp_path), _FILES, before="editable = ['src/a.txt']")
+    crowd.checkout.evogit("run", "-n", "1", "--evals", "1", "--run", "one")
+    crowd.checkout.evogit("clean")
+    assert len(crowd.places()) == 1
+    crowd.checkout.evogit("clean", "--run", "one", "--yes")
+    assert crowd.places() == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs another user to become")
+def test_an_ordinary_user_cannot_write_results_but_can_remove_them(
+    new_crowd: Callable[..., Crowd], tmp_path: Path
+) -> None:
+    crowd = new_crowd(_counting(tmp_path), _FILES, before="editable = ['src/a.txt']")
+    (tmp_path / "log").touch()
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        os.chown(path, 65534, 65534)
+    for folder in tmp_path.parents:
+        if folder.is_relative_to("/tmp") and folder != Path("/tmp"):
+            folder.chmod(0o755)
+    assert _as_nobody("measure_once(here, there); try_to_write(here)", crowd, tmp_path) == "10.0\n" + "refused\n" * 3
+    assert len(crowd.places()) == 1
+    assert _as_nobody("remove_unused(here)", crowd, tmp_path) == "[True]\n"
+    assert crowd.places() == []
+
+
+def _as_nobody(act: str, crowd: Crowd, tmp_path: Path) -> str:
+    program = (
+        "import os, sys, tempfile\nsys.path[:0] = sys.argv[1:2]\n"
+        "from test_prepare import measure_once, remove_unused, try_to_write\n"
+        "here, there = sys.argv[2:]\ntempfile.tempdir = there\n"
+        "os.setgid(65534); os.setuid(65534)\n"  # from here on nothing can be imported: the interpreter may be root's
+    )
+    arguments = [str(Path(__file__).parent), str(crowd.checkout.path), str(tmp_path / "nobody")]
+    (tmp_path / "nobody").mkdir(exist_ok=True)
+    os.chown(tmp_path / "nobody", 65534, 65534)
+    environment = {**os.environ, "HOME": str(tmp_path / "nobody")}
+    done = subprocess.run(
+        [sys.executable, "-c", program + act, *arguments], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def try_to_write(path: str) -> None:
+    """Try what an evaluation without a sandbox could do to the results of the setup."""
+    made = next(Path(path).glob(".git/evogit/prepared.d/*/tree-0/deps/inner/value"))
+    for act in (lambda: made.write_text("5"), (made.parent / "new").touch, made.unlink):
+        try:
+            act()
+        except PermissionError:
+            print("refused")
+
+
+def remove_unused(path: str) -> None:
+    """Remove what no agent uses."""
+    repo = open_repository(Path(path))
+    print([prepared.remove(repo, folder) for folder in prepared.unused(repo)])

@@ -25,10 +25,14 @@ RESULT, JUNIT = "EVOGIT_RESULT", "EVOGIT_JUNIT"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supplies:
-    """What an export needs beside the tree: links by their path in it, and its folders that Python imports from."""
+    """What an export needs beside the tree: links by their path in it, and its folders that Python imports from.
+
+    `read_only` is what must be in a sandbox's reach for the links to lead somewhere.
+    """
 
     links: Mapping[bytes, Path] = field(default_factory=dict)
     imports: tuple[str, ...] = ()
+    read_only: tuple[Path, ...] = ()
 
 
 class Bench:
@@ -112,7 +116,7 @@ class Bench:
                 environment={**self._environment, **(more or {})},
                 timeout_s=self._evaluator.timeout_s,
                 writable=(self._scratch,),
-                read_only=tuple(self.supplies.links.values()),
+                read_only=self.supplies.read_only,
                 memory_mb=self._evaluator.memory_mb,
             )
         )

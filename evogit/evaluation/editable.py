@@ -10,6 +10,9 @@ from pathlib import Path
 
 _MAPPING = re.compile(r"^MAPPING\b[^=]*=\s*(\{.*\})\s*$", re.MULTILINE)
 """The line of setuptools' finder that says which package lies where."""
+MARK = "pyvenv.cfg"
+"""The file that makes a folder a virtual environment."""
+_SYSTEM = Path("/usr")
 _MAX_BYTES = 1024 * 1024
 
 
@@ -24,6 +27,16 @@ def folders(prefixes: Iterable[Path], roots: Iterable[Path]) -> tuple[str, ...]:
         if top is not None:
             found[os.path.relpath(real, top)] = None
     return tuple(found)
+
+
+def interpreter(environment: Path) -> Iterator[Path]:
+    """Yield the folders of the interpreter a virtual environment was made from, where it is none of the system's."""
+    found = re.search(r"^home\s*=\s*(\S.*?)\s*$", _text(environment / MARK), re.MULTILINE)
+    if found:
+        programs = Path(os.path.realpath(found[1]))
+        if not programs.is_relative_to(_SYSTEM):
+            # Not the folder above them: for ~/.local that would be more than an interpreter.
+            yield from (folder for folder in (programs, programs.parent / "lib") if folder.is_dir())
 
 
 def _imported(prefix: Path) -> Iterator[str]:

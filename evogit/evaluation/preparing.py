@@ -45,17 +45,21 @@ def supplies(repo: Repository, task: Task, launcher: Launcher, caller: Mapping[s
     }
     command = task.definition.config.evaluator.setup
     made: Mapping[bytes, Path] = {}
-    roots = [repo.work] if repo.work else []
+    places: list[Path] = []
     if command is not None:
         try:
-            made, root = _set_up(repo, task, command, launcher, caller)
+            made, place = _set_up(repo, task, command, launcher, caller)
         except OSError as error:
             raise StorageError(f"cannot keep what the setup made: {error}") from error
-        roots.append(root)
+        places.append(place)
+    roots = [*places, *([repo.work] if repo.work else [])]
     links = {**made, **carried}
-    environments = [caller[name] for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if caller.get(name)]
-    prefixes = [*(path for path in links.values() if (path / "pyvenv.cfg").is_file()), *map(Path, environments)]
-    return Supplies(links=links, imports=editable.folders(prefixes, roots))
+    environments = [path for path in links.values() if (path / editable.MARK).is_file()]
+    active = [Path(caller[name]) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if caller.get(name)]
+    reach = [*places, *carried.values(), *(home for path in environments for home in editable.interpreter(path))]
+    return Supplies(
+        links=links, imports=editable.folders([*environments, *active], roots), read_only=tuple(dict.fromkeys(reach))
+    )
 
 
 def _carried(repo: Repository, task: Task, path: str) -> Path:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from evogit.errors import UsageError
 from evogit.model import RunName
-from evogit.store import export, git, packing, prepared, private, refs, scratch, task, tracking
+from evogit.store import git, known_tests, packing, prepared, private, refs, scratch, task, tracking
 from evogit.store.repository import Repository
 
 
@@ -43,7 +42,8 @@ def plan(repo: Repository, runs: Sequence[RunName]) -> Removal:
             raise UsageError(f"run {run} has living agents: {', '.join(living)}; stop them first (Ctrl-C, or kill)")
         names += found
     folders = [repo.private / run for run in runs if (repo.private / run).is_dir()]
-    folders += prepared.unused(repo)
+    if set(task.names(repo)) <= set(runs):
+        folders += [*prepared.unused(repo), *known_tests.folders(repo)]
     return Removal(names, folders, list(scratch.abandoned(repo)))
 
 
@@ -62,8 +62,8 @@ def remove(repo: Repository, removal: Removal) -> None:
     if removal.refs:
         packing.forget(repo)
     for folder in removal.folders:
-        with suppress(OSError):
-            export.remove(os.fsencode(folder))
+        if not prepared.remove(repo, folder):
+            shutil.rmtree(folder, ignore_errors=True)
     for folder in removal.scratch:
         scratch.remove(folder)
 

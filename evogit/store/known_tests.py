@@ -15,6 +15,12 @@ from evogit.store.task import Task
 _FOLDER = "tests.d"  # no run can have this name
 
 
+def folders(repo: Repository) -> list[Path]:
+    """Return the folder all names are kept in, if there is one."""
+    folder = repo.private / _FOLDER
+    return [folder] if folder.is_dir() else []
+
+
 class KnownTests:
     """Reads and writes the names; what cannot be read or written is found out again, at the cost of an evaluation."""
 

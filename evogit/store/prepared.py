@@ -14,6 +14,7 @@ import os
 import platform
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -162,9 +163,22 @@ def unused(repo: Repository) -> Iterator[Path]:
     """Yield the folders of setups whose results no agent uses now."""
     for folder in sorted((repo.private / _FOLDER).glob("*/")):
         place = Prepared(repo, folder.name)
-        if place.is_free():
-            yield folder
+        is_free = place.is_free()
         place.close()
+        if is_free:
+            yield folder
+
+
+def remove(repo: Repository, folder: Path) -> bool:
+    """Remove a setup's results if nobody uses them by now; return whether `folder` is such a place at all."""
+    if folder.parent != repo.private / _FOLDER:
+        return False
+    place = Prepared(repo, folder.name)
+    if place.is_free():
+        with suppress(OSError):
+            export.remove(os.fsencode(folder))
+    place.close()
+    return True
 
 
 def is_tracked(repo: Repository, commit: CommitId, path: str) -> bool:
