@@ -58,7 +58,8 @@ class Bubblewrap:
         self.owner: int | None = self._slot.uid if self._slot else None
         self._system = [*layout.system(), *layout.devices(limits)]
         self._tools: dict[Path, list[Path]] = {}
-        self._files = _files_of_etc(self.owner or os.geteuid(), os.getegid() if self._slot is None else self._slot.uid)
+        me = (os.geteuid(), os.getegid()) if self._slot is None else (self._slot.uid, self._slot.uid)
+        self._files = {name: _in_memory(content) for name, content in layout.files(*me).items()}
         filter_ = seccomp.program()
         self._filter = None if filter_ is None else _in_memory(filter_)
         self._is_filtered = filter_ is not None
@@ -199,18 +200,6 @@ def _become(setpriv: str, uid: int) -> list[str]:
 
 def _file(name: str, descriptor: int) -> list[str]:
     return ["--perms", "0444", "--file", str(descriptor), f"/etc/{name}"]
-
-
-def _files_of_etc(uid: int, gid: int) -> dict[str, int]:
-    nobody = "" if uid == 65534 else "nobody:x:65534:65534::/:/bin/sh\n"
-    me = "" if uid == 0 else f"evogit:x:{uid}:{gid}::/tmp:/bin/sh\n"
-    contents = {
-        "passwd": f"root:x:0:0::/:/bin/sh\n{nobody}{me}",
-        "group": f"root:x:0:\nevogit:x:{gid}:\n",
-        "hosts": "127.0.0.1 localhost evogit\n::1 localhost\n",
-        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
-    }
-    return {name: _in_memory(text.encode()) for name, text in contents.items()}
 
 
 def _in_memory(content: bytes) -> int:

@@ -10,11 +10,12 @@ from pathlib import Path
 from evogit.sandbox.job import Job, Limits
 from evogit.sandbox.tools import SYSTEM
 
-_ETC = (
-    *("ld.so.cache", "alternatives", "ssl/certs", "ssl/openssl.cnf", "fonts", "mime.types", "R", "java*", "perl"),
-    "ImageMagick*",
-)
+_ETC = ("alternatives", "ssl/certs", "fonts", "java*", "R", "ImageMagick*")
+_ETC_FILES = ("ld.so.cache", "ssl/openssl.cnf", "mime.types")
 """What programs look up in /etc that says nothing of this machine's people or secrets."""
+
+
+_NOBODY = 65534
 
 
 def system() -> list[str]:
@@ -38,8 +39,41 @@ def system() -> list[str]:
             "/sys/devices/system",
             "/sys/devices/system",
         ]
-    found += ["--perms", "0755", "--dir", "/etc", "--perms", "0755", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
+    found += [
+        "--perms",
+        "0755",
+        "--dir",
+        "/etc",
+        "--perms",
+        "0755",
+        "--dir",
+        "/etc/ssl",
+        "--perms",
+        "0755",
+        "--dir",
+        "/var",
+        "--symlink",
+        "/tmp",
+        "/var/tmp",
+    ]
     return [*found, "--perms", "0755", "--dir", "/run"]
+
+
+def files(uid: int, gid: int) -> dict[str, bytes]:
+    """Return the files of /etc that are copied or made up, for a job of this user."""
+    nobody = "" if uid == _NOBODY else f"nobody:x:{_NOBODY}:{_NOBODY}::/:/bin/sh\n"
+    me = "" if uid == 0 else f"evogit:x:{uid}:{gid}::/tmp:/bin/sh\n"
+    made = {
+        "passwd": f"root:x:0:0::/:/bin/sh\n{nobody}{me}",
+        "group": f"root:x:0:\nevogit:x:{gid}:\n",
+        "hosts": "127.0.0.1 localhost evogit\n::1 localhost\n",
+        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    }
+    copied = {name: Path("/etc", name) for name in _ETC_FILES}
+    return {
+        **{name: text.encode() for name, text in made.items()},
+        **{name: path.read_bytes() for name, path in copied.items() if path.is_file() and _is_public(path)},
+    }
 
 
 def devices(limits: Limits) -> list[str]:
