@@ -57,7 +57,7 @@ class Bubblewrap:
         self._slot = slots.take() if os.geteuid() == 0 else None
         self.owner: int | None = self._slot.uid if self._slot else None
         self._system = [*layout.system(), *layout.devices(limits)]
-        self._tools: dict[Path, list[Path]] = {}
+        self._shown: dict[tuple[Path | None, ...], list[str]] = {}
         me = (os.geteuid(), os.getegid()) if self._slot is None else (self._slot.uid, self._slot.uid)
         self._files = {name: _in_memory(content) for name, content in layout.files(*me).items()}
         filter_ = seccomp.program()
@@ -122,15 +122,17 @@ class Bubblewrap:
         filter_ = [] if self._filter is None else ["--seccomp", str(self._filter)]
         return [
             *(*_COMMON, *namespaces, *self._system, *files),
-            *layout.folders(job, self._tools_of(job)),
+            *self._shown_to(job),
             *("--json-status-fd", str(report), "--block-fd", str(gate), *filter_),
         ]
 
-    def _tools_of(self, job: Job) -> list[Path]:
-        """Return the tools' folders; the environment is the same for all jobs of a folder."""
-        if job.cwd not in self._tools:
-            self._tools[job.cwd] = folders(job.environment, self._homes, self._secret)
-        return self._tools[job.cwd]
+    def _shown_to(self, job: Job) -> list[str]:
+        """Return what shows the job its folders and tools; jobs of one working directory have one environment."""
+        key = (job.cwd, *job.writable, None, *job.read_only)
+        if key not in self._shown:
+            tools = folders(job.environment, self._homes, self._secret)
+            self._shown[key] = list(layout.folders(job, tools))
+        return self._shown[key]
 
 
 def _refuse_missing(job: Job) -> None:
