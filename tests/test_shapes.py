@@ -336,6 +336,17 @@ def test_the_settings_of_the_project_hold(new_bench: Callable[..., Bench]) -> No
     assert bench.measure('pytest = "tests/"').value == 1.0
 
 
+def test_settings_that_need_a_plugin_say_how_to_name_it(new_bench: Callable[..., Bench]) -> None:
+    settings = "[pytest]\naddopts = --timeout=60\n"
+    bench = new_bench(_project(**{"pytest.ini": settings}))
+    found = bench.measure('pytest = "tests/"')
+    assert found.feedback.splitlines()[:2] == [
+        'no plugin is loaded by itself; name those the settings need, as in pytest = "-p pytest_timeout tests/"',
+        "exit code 4",
+    ]
+    assert bench.measure('pytest = "-p pytest_timeout tests/"').value == 2.0
+
+
 def test_a_report_of_any_runner_by_its_path(new_bench: Callable[..., Bench]) -> None:
     report = "<testsuite><testcase name='a'/><testcase name='b'>{}</testcase></testsuite>"
     bench = new_bench({"made.txt": report.format("<failure/>"), "out/kept.txt": ""})

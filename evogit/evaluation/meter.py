@@ -150,7 +150,10 @@ class CommandMeter:
         else:
             arguments = pytest_command.command(self._evaluator.pytest or "", bench)
             outcome = bench.run(arguments, pytest_command.ENVIRONMENT)
-        return outcome, junit.read(outcome, path, root, self._evaluator.timeout_s)
+        report = junit.read(outcome, path, root, self._evaluator.timeout_s)
+        if isinstance(report, Measurement) and command is None:
+            report = pytest_command.explained(report, outcome)
+        return outcome, report
 
     def _load(self, label: str) -> frozenset[str] | None:
         found = self._context.known_tests.load(label) if self._context.known_tests else None

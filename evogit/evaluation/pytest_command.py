@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 
 from evogit.evaluation.bench import Bench
+from evogit.evaluation.reading import under
+from evogit.model import Measurement
+from evogit.sandbox import Outcome
 
 _FILES = (
     ("pytest.ini", ""),
@@ -15,6 +19,8 @@ _FILES = (
     ("setup.cfg", "[tool:pytest]"),
 )
 """Where pytest reads its settings, in its order, and the words they begin with there."""
+_USAGE = 4
+"""Pytest's exit code for a command line it does not understand."""
 ENVIRONMENT: Mapping[str, str] = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONSAFEPATH": "1"}
 
 
@@ -25,6 +31,14 @@ def command(arguments: str, bench: Bench) -> tuple[str, ...]:
     if "pythonpath" not in settings:
         found += ["-o", f"pythonpath={_quoted(bench.export.root)} {_quoted(bench.export.root / 'src')}"]
     return (*found, f"--junitxml={bench.junit}", *shlex.split(arguments))
+
+
+def explained(refused: Measurement, outcome: Outcome) -> Measurement:
+    """Return the refusal with the remedy where pytest did not understand its own settings."""
+    if outcome.exit_code != _USAGE or b"unrecognized arguments" not in outcome.output:
+        return refused
+    why = 'no plugin is loaded by itself; name those the settings need, as in pytest = "-p pytest_timeout tests/"'
+    return replace(refused, feedback=under(why, refused.feedback))
 
 
 def _settings(bench: Bench) -> tuple[str, str]:
