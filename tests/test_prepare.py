@@ -17,11 +17,11 @@ import pytest
 from conftest import Checkout
 
 from evogit import assembly
-from evogit.errors import ConfigError, EvaluatorBroken
+from evogit.errors import ConfigError, EvaluatorBroken, UsageError
 from evogit.evaluation import editable
 from evogit.evaluation.meter import CommandMeter
 from evogit.model import Measurement, Status, TreeId
-from evogit.sandbox import Cancelled, Launcher
+from evogit.sandbox import Cancelled, Launcher, Sandbox, Wish, choose
 from evogit.store import prepared, task
 from evogit.store.freeze import freeze
 from evogit.store.repository import open_repository
@@ -36,9 +36,9 @@ class Crowd:
     environment: dict[str, str]
     launchers: list[Launcher] = field(default_factory=list)
 
-    def meter(self, cancelled: Callable[[], bool] = lambda: False) -> CommandMeter:
+    def meter(self, cancelled: Callable[[], bool] = lambda: False, sandbox: Sandbox | None = None) -> CommandMeter:
         """Return one more meter by the `evogit.toml` that is there."""
-        self.launchers.append(Launcher(cancelled))
+        self.launchers.append(Launcher(cancelled, sandbox))
         repo = open_repository(self.checkout.path)
         unwritten = task.unwritten(repo, freeze(repo).definition)
         folder = self.folder / f"agent-{len(self.launchers)}"
@@ -475,6 +475,39 @@ def test_clean_removes_setups_with_the_last_run_and_not_before(new_crowd: Callab
     assert len(crowd.places()) == 1
     crowd.checkout.evogit("clean", "--run", "one", "--yes")
     assert crowd.places() == []
+
+
+def _sandbox(environment: dict[str, str]) -> Sandbox:
+    try:
+        return choose(Wish(kind="bwrap", where="a test", trusted=False, caller=environment))
+    except UsageError as error:
+        pytest.skip(str(error))
+
+
+def test_in_a_sandbox_what_is_beside_the_tree_is_there_and_read_only(
+    new_crowd: Callable[..., Crowd], tmp_path: Path
+) -> None:
+    tries = "echo 9 > deps/inner/value; rm -f src/made.txt/; echo 9 > $(readlink src/made.txt)"
+    crowd = new_crowd(_counting(tmp_path).replace("command = '", f"command = '{tries}; "), _FILES)
+    assert crowd.meter(sandbox=_sandbox(crowd.environment)).measure(crowd.tree()).value == 10.0
+    place = crowd.places()[0]
+    assert [(place / name).read_text() for name in ("deps/inner/value", "src/made.txt")] == ["4\n", "5\n"]
+
+
+def test_in_a_sandbox_a_carried_environment_finds_its_interpreter(new_crowd: Callable[..., Crowd]) -> None:
+    crowd = new_crowd(
+        "carry = ['.venv']\ncommand = '.venv/bin/python bench/run.py'",
+        {"src/pack.py": "value = 3\n", "bench/run.py": "import pack; print('score', pack.value)\n"},
+    )
+    work = crowd.checkout.path
+    (work / ".git/info/exclude").write_text(".venv\n")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(work / ".venv")], check=True)
+    packages = next((work / ".venv/lib").glob("python*/site-packages"))
+    (packages / "pack.pth").write_text(f"{work}/src\n")
+    sandbox = _sandbox(crowd.environment)
+    crowd.environment = {**crowd.environment, "PATH": "/usr/bin:/bin"}
+    found = crowd.meter(sandbox=sandbox).measure(crowd.tree())
+    assert found.value == 3.0, found.feedback
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs another user to become")
