@@ -198,7 +198,7 @@ class Agent:
         if not any(claim.agent == me and is_current(claim, now) for claim in claims):
             if any(is_current(claim, now) for claim in claims):
                 return True
-            timeout = self._task.definition.config.evaluator.timeout_s
+            timeout = self._task.definition.config.evaluator.longest_s()
             self._write(commit, [self.ledger.lease(timeout + 5)], f"evogit: claim {commit[:12]}\n")
             me = self.ledger.writer.agent
             self.snapshot.refresh()

@@ -56,6 +56,11 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         yield from (stage.command for stage in self.stages)
         yield from (self.command,) if self.command else ()
 
+    def longest_s(self) -> float:
+        """Return how many seconds all commands of one evaluation may take together."""
+        tests_of_base = self.pytest is not None or self.result == "junit"
+        return self.timeout_s * (len(self.gates) + len(self.stages) + self.repeat + tests_of_base)
+
     def described(self) -> str:
         """Return what is run, in words."""
         said = [shown(command) for command in self.commands()]

@@ -172,7 +172,7 @@ def score(
     measured = None
     if snapshot.measured(tree) is None:
         with pen(repo, task, snapshot, person) as ledger:
-            claim = ledger.lease(task.definition.config.evaluator.timeout_s + _CLAIM_S)
+            claim = ledger.lease(task.definition.config.evaluator.longest_s() + _CLAIM_S)
             ledger.write(commit, [claim], f"evogit: claim {commit[:12]}\n")
         measured = meter.measure(tree)
     with pen(repo, task, snapshot, person) as ledger:
