@@ -468,6 +468,16 @@ def test_what_the_table_names_is_protected_and_tools_are_not(new_crowd: Callable
     assert definition.is_editable(b"gate.sh")  # named in a command, but expressly editable
 
 
+def test_who_is_asked_to_trust_a_run_is_told_what_it_would_see(new_crowd: Callable[..., Crowd]) -> None:
+    crowd = new_crowd("setup = 'sh prepare.sh'\ncarry = ['.env']\ncommand = 'echo score 1'", {"a.txt": "1\n"})
+    (crowd.checkout.path / ".env").write_text("KEY=x\n")
+    crowd.checkout.evogit("run", "-n", "1", "--evals", "1", "--run", "one", expect=2)  # there is no prepare.sh
+    (crowd.checkout.path / ".git/evogit/trusted.txt").unlink()
+    said = crowd.checkout.evogit("agent", "tuner", "--run", "one", expect=5).stderr
+    assert "it would run `sh prepare.sh && echo score 1` as you" in said
+    assert ", in sight of .env of your work tree: look at both" in said
+
+
 def test_clean_removes_setups_with_the_last_run_and_not_before(new_crowd: Callable[..., Crowd], tmp_path: Path) -> None:
     crowd = new_crowd(_counting(tmp_path), _FILES, before="editable = ['src/a.txt']")
     crowd.checkout.evogit("run", "-n", "1", "--evals", "1", "--run", "one")
