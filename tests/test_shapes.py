@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from evogit.config import parse
 from evogit.errors import ConfigError
 from evogit.evaluation import junit
 from evogit.evaluation.meter import CommandMeter
+from evogit.evaluator import digest
 from evogit.model import Measurement, Status, TreeId
 from evogit.sandbox import Launcher
 from evogit.store import task
@@ -171,6 +173,38 @@ def test_keys_that_do_not_fit_together_are_named(table: str, message: str) -> No
 
 
 _SCORE = 'echo "{\\"score\\": $(cat a.txt)}" > $EVOGIT_RESULT'
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "result = 'exit-code'",
+        "memory_mb = 64",
+        "repeat = 2",
+        "gates = ['y']",
+        "stages = [{ command = 'y', threshold = 1 }]",
+        "setup = 'y'",
+        "carry = ['y']",
+    ],
+)
+def test_each_key_makes_another_evaluator(more: str) -> None:
+    plain = parse(b"[evaluator]\ncommand = 'x'\nrepeat = 1\ngates = []\nresult = 'file'").evaluator
+    assert digest(plain, []) == digest(parse(b"[evaluator]\ncommand = 'x'").evaluator, [])
+    assert digest(parse(f"[evaluator]\ncommand = 'x'\n{more}".encode()).evaluator, []) != digest(plain, [])
+
+
+def test_the_digest_of_stages_is_the_published_one() -> None:
+    """FORMAT.md gives the bytes."""
+    evaluator = parse(b"[evaluator]\ncommand = 'x'\nstages = [{ threshold = 1, command = ['y', 'z'] }]").evaluator
+    said = b'{"command":"x","stages":[{"command":["y","z"],"threshold":1.0}]}\n'
+    assert digest(evaluator, []) == hashlib.sha256(said).hexdigest()
+
+
+def test_too_much_memory_is_a_failure(new_bench: Callable[..., Bench]) -> None:
+    hungry = "python -c 'import time; x = bytearray(400_000_000); time.sleep(60)'"
+    found = new_bench().measure(f'command = "{hungry}"\nmemory_mb = 100')
+    assert found.status is Status.FAILED
+    assert "memory" in found.feedback
 
 
 def test_a_gate_that_fails_keeps_the_score_from_being_run(new_bench: Callable[..., Bench], tmp_path: Path) -> None:
