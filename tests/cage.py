@@ -14,7 +14,7 @@ import psutil
 
 from evogit.errors import UsageError
 from evogit.sandbox import Job, Launcher, Outcome, Wish, choose
-from evogit.sandbox.bubblewrap import Bubblewrap, Programs
+from evogit.sandbox.bubblewrap import Bubblewrap, Programs, Sight
 from evogit.sandbox.job import CONFINED, Limits
 
 PATH = os.pathsep.join((str(Path(sys.executable).parent), os.defpath, "/usr/bin", "/bin"))
@@ -41,7 +41,7 @@ class Cage:
             made.mkdir(parents=True)
         bwrap, setpriv = (shutil.which(name, path=PATH) for name in ("bwrap", "setpriv"))
         programs = Programs(bwrap=bwrap or "bwrap", setpriv=setpriv, version=(0, 8))
-        self.launcher = Launcher(cancelled, Bubblewrap(programs, [home], [], limits))
+        self.launcher = Launcher(cancelled, Bubblewrap(programs, Sight(homes=[home]), limits))
         self.result = self.scratch / "result.json"
         if self.launcher.owner is not None:
             os.chown(self.tree, self.launcher.owner, self.launcher.owner)

@@ -90,7 +90,7 @@ time.sleep(1000)
     assert 10 < int(count) <= _SMALL.processes
     assert reason.startswith("Resource temporarily unavailable")
     bomb = inside.run("bomb() { bomb | bomb & }; bomb; sleep 1000", timeout_s=1)
-    assert bomb.exit_code is None
+    assert bomb.exit_code != 0
     assert subprocess.run(["true"]).returncode == 0
 
 
@@ -266,6 +266,25 @@ def test_the_option_wins_over_the_environment_and_that_over_the_configuration(un
     assert "sandbox none" in undecided.evogit("evaluate").stdout
     undecided.environment["EVOGIT_I_TRUST_THIS_CODE"] = "no"
     undecided.evogit("evaluate", expect=2)
+
+
+@needs_one
+def test_what_the_user_names_is_seen_too(undecided: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "table").write_text("1 2 3")
+    text = (undecided.path / "evogit.toml").read_text()
+    text = text.replace("python bench.py", f"cat {tmp_path}/data/table; echo x > {tmp_path}/data/x; exit 1")
+    (undecided.path / "evogit.toml").write_text(text)
+    undecided.commit()
+    assert "No such file or directory" in undecided.evogit("evaluate", expect=1).stdout
+    undecided.git("config", "evogit.sandboxRead", f"{tmp_path}/data")
+    said = undecided.evogit("evaluate", expect=1).stdout
+    assert "1 2 3" in said
+    assert "Read-only file system" in said
+    undecided.environment["EVOGIT_SANDBOX_READ"] = f"{tmp_path}/data:{tmp_path}/none"
+    assert undecided.evogit("evaluate", expect=2).stderr == (
+        f"evogit: '{tmp_path}/none' is to be seen in the sandbox, and is no absolute path of something there\n"
+    )
 
 
 def test_without_bubblewrap_nothing_is_run(undecided: Checkout, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -53,6 +54,7 @@ def sandbox(repo: Repository) -> Sandbox:
         Wish(
             kind=name, where=where, trusted=name == NONE and _is_trusted(repo), caller=os.environ,
             probed=bool(_kept(_PROBED)), secret=(repo.common,),
+            read_only=_read_only(repo) if name != NONE else (),
         )
     )  # fmt: skip
 
@@ -82,6 +84,12 @@ def _is_trusted(repo: Repository) -> bool:
     if _kept(_TRUSTED) or said is not None:
         return bool(_kept(_TRUSTED)) or (said or "").lower() in _YES
     return _configured(repo, "evogit.iTrustThisCode").lower() in _YES
+
+
+def _read_only(repo: Repository) -> list[Path]:
+    """Return what the user wants every candidate to see: data and tools that are not found by themselves."""
+    said = os.environ.get("EVOGIT_SANDBOX_READ") or _configured(repo, "evogit.sandboxRead")
+    return [Path(os.path.normpath(name)) for name in said.split(os.pathsep) if name]
 
 
 def _configured(repo: Repository, key: str) -> str:

@@ -88,8 +88,7 @@ class Bench:
             for folder in (self._scratch, *folders):
                 os.chown(folder, self._launcher.owner, -1)
         for path in (self.result, self.junit):
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+            remove(os.fsencode(path))  # a command may have made a folder of it
 
     def discard(self, path: Path) -> None:
         """Remove a report that came with the tree: it would be read in the place of one that was not written.

@@ -38,22 +38,32 @@ class Programs:
     version: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What jobs see, beside the system, their tools and what is their own: `read_only`.
+
+    `homes` and `secret` stay out of sight also where a tool's folder holds them.
+    """
+
+    homes: Sequence[Path] = ()
+    secret: Sequence[Path] = ()
+    read_only: Sequence[Path] = ()
+
+
 class Bubblewrap:
     """Starts each job in a new sandbox."""
 
     kind = "bwrap"
 
-    def __init__(
-        self, programs: Programs, homes: Sequence[Path], secret: Sequence[Path], limits: Limits = CONFINED
-    ) -> None:
-        """Prepare what all jobs share; `homes` and `secret` stay out of sight also where a tool's folder holds them.
+    def __init__(self, programs: Programs, sight: Sight, limits: Limits = CONFINED) -> None:
+        """Prepare what all jobs share.
 
         Raises:
             UsageError: no user id can be taken.
         """
         self.limits = limits
         self._programs = programs
-        self._homes, self._secret = tuple(homes), tuple(secret)
+        self._sight = sight
         self._slot = slots.take() if os.geteuid() == 0 else None
         self.owner: int | None = self._slot.uid if self._slot else None
         self._system = [*layout.system(), *layout.devices(limits)]
@@ -130,7 +140,7 @@ class Bubblewrap:
         """Return what shows the job its folders and tools; jobs of one working directory have one environment."""
         key = (job.cwd, *job.writable, None, *job.read_only)
         if key not in self._shown:
-            tools = folders(job.environment, self._homes, self._secret)
+            tools = [*folders(job.environment, self._sight.homes, self._sight.secret), *self._sight.read_only]
             self._shown[key] = list(layout.folders(job, tools))
         return self._shown[key]
 

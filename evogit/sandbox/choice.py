@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evogit.errors import UsageError
-from evogit.sandbox.bubblewrap import Bubblewrap, Programs
+from evogit.sandbox.bubblewrap import Bubblewrap, Programs, Sight
 from evogit.sandbox.plain import Plain, Sandbox
 from evogit.sandbox.probe import probe
 
@@ -31,7 +31,8 @@ class Wish:
     """What was asked for; `where` names who did. `caller` is their environment.
 
     `trusted` allows to run candidates unconfined, `probed` says that another process has seen the sandbox hold just
-    now, and `secret` are folders to keep out of sight whatever else is shown.
+    now. `secret` are folders to keep out of sight whatever else is shown, `read_only` is what every job sees beside its
+    own.
     """
 
     kind: str
@@ -40,13 +41,15 @@ class Wish:
     caller: Mapping[str, str]
     probed: bool = False
     secret: Sequence[Path] = ()
+    read_only: Sequence[Path] = ()
 
 
 def choose(wish: Wish) -> Sandbox:
     """Return the sandbox; the caller closes it.
 
     Raises:
-        UsageError: there is no such kind, it is not to be had here, or `none` was not trusted.
+        UsageError: there is no such kind, it is not to be had here, `none` was not trusted, or what is to be seen is
+            not there.
     """
     if wish.kind not in KINDS:
         raise UsageError(f"{wish.where} is {wish.kind!r}; use {', '.join(KINDS[:-1])} or {KINDS[-1]}")
@@ -57,6 +60,9 @@ def choose(wish: Wish) -> Sandbox:
                 "say --i-trust-this-code as well (or EVOGIT_I_TRUST_THIS_CODE=1) if that is what you want"
             )
         return Plain()
+    for path in wish.read_only:
+        if not path.is_absolute() or not path.exists():
+            raise UsageError(f"{str(path)!r} is to be seen in the sandbox, and is no absolute path of something there")
     try:
         return _confined(wish)
     except UsageError as error:
@@ -64,7 +70,8 @@ def choose(wish: Wish) -> Sandbox:
 
 
 def _confined(wish: Wish) -> Sandbox:
-    sandbox = Bubblewrap(_programs(wish.caller), _homes(wish.caller), wish.secret)
+    sight = Sight(homes=_homes(wish.caller), secret=wish.secret, read_only=wish.read_only)
+    sandbox = Bubblewrap(_programs(wish.caller), sight)
     reason: str | None = "the probe was broken off"
     try:
         reason = None if wish.probed else probe(sandbox)
