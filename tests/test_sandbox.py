@@ -30,7 +30,7 @@ from evogit.store.freeze import freeze
 from evogit.store.repository import open_repository
 
 needs_one = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
-_SMALL = Limits(memory_mb=200, disk_mb=64, tmp_mb=16, shared_memory_mb=16, processes=64, open_files=128)
+_SMALL = Limits(memory_mb=200, disk_mb=64, files=3000, tmp_mb=16, shared_memory_mb=16, processes=64, open_files=128)
 _WITHOUT = "; or run candidates unconfined: --sandbox none --i-trust-this-code"
 
 
@@ -143,6 +143,15 @@ def test_whoever_fills_the_disk_runs_into_a_limit(inside: Cage) -> None:
     done = inside.run(many)
     assert (done.exit_code, done.stopped) == (None, "disk: it wrote more than 64 MB")
     assert free - os.statvfs(inside.tree).f_bavail * os.statvfs(inside.tree).f_frsize < 1 << 30
+
+
+@needs_one
+def test_many_small_files_run_into_a_limit_too(inside: Cage) -> None:
+    counted = bool(os.statvfs(inside.tree).f_files)  # not every disk does
+    for folder in ("/tmp", "/dev/shm", *(["."] if counted else [])):
+        program = f"for number in range(10**7): open('{folder}/%d' % number, 'w').close()"
+        done = inside.run(("python", "-c", program))
+        assert (done.exit_code, done.stopped) == (None, "disk: it made more than 3000 files")
 
 
 @needs_one

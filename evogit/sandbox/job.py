@@ -34,19 +34,20 @@ class Job:
 class Limits:
     """What all processes of one job may use together, in MB of 2^20 bytes; None is no limit.
 
-    `disk_mb` is what it may write in the folders it is given, and how big one file may be. `memory_mb` holds where the
-    job does not say. The others hold only in a sandbox.
+    `disk_mb` is what it may write in the folders it is given, and how big one file may be; `files` how many it may make
+    in any of its folders. `memory_mb` holds where the job does not say. The others hold only in a sandbox.
     """
 
     memory_mb: int | None = None
     disk_mb: int | None = None
+    files: int | None = None
     tmp_mb: int = 1024
     shared_memory_mb: int = 512
     processes: int = 1024
     open_files: int = 4096
 
 
-CONFINED = Limits(memory_mb=2048, disk_mb=4096)
+CONFINED = Limits(memory_mb=2048, disk_mb=4096, files=500_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

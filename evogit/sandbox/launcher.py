@@ -83,7 +83,7 @@ class Launcher:
             raise
         try:
             self._guard.watch(started.process.pid, started.inner)
-            watchdog = Watchdog(started.top, job, sandbox.limits)
+            watchdog = Watchdog(started.top, job, sandbox.limits, confined=started.inner is not None)
             try:
                 output, stopped, ended = self._drain(started.process, begun + job.timeout_s, watchdog)
             finally:

@@ -7,33 +7,44 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from evogit.sandbox import processes
 from evogit.sandbox.job import Job, Limits
 
 _MB = 1 << 20
 _EVERY_S = 0.1
+_IN_MEMORY = ("/tmp", "/dev/shm")
+"""Folders inside a sandbox that are limited in size, but not in the number of their files, which are memory, too."""
+
+
+class _Room(NamedTuple):
+    """What is free on a disk, or was written by a job."""
+
+    size: int
+    files: int
 
 
 class Watchdog:
     """Looks every tenth of a second whether a job uses too much; a job that is over sooner costs nothing."""
 
-    def __init__(self, top: int, job: Job, limits: Limits) -> None:
-        """Watch the process `top` with its descendants, and the folders of `job`."""
+    def __init__(self, top: int, job: Job, limits: Limits, *, confined: bool) -> None:
+        """Watch the process `top` with its descendants, and the folders of `job`; confined, it has others in memory."""
         self._top = top
         self._memory_mb = job.memory_mb or limits.memory_mb
-        self._disk_mb = limits.disk_mb
+        self._limits = limits
         self._folders = (job.cwd, *job.writable)
+        self._in_memory = [f"/proc/{top}/root{folder}" for folder in _IN_MEMORY] if confined else []
         self._next = 0.0
         self._since = time.time()
-        self._free_before = _free(job.cwd)
+        self._before = _free(job.cwd)
 
     def look(self, now: float) -> str | None:
         """Return which limit was crossed, in words, or None."""
         if now < self._next:
             return None
         self._next = now + _EVERY_S
-        return self._look_at_memory() or self._look_at_disk()
+        return self._look_at_memory() or self._look_at_disk() or self._look_at_files_in_memory()
 
     def _look_at_memory(self) -> str | None:
         limit = self._memory_mb
@@ -42,13 +53,28 @@ class Watchdog:
         return f"memory: its processes use more than {limit} MB together"
 
     def _look_at_disk(self) -> str | None:
-        limit = self._disk_mb
-        if limit is None or self._free_before - _free(self._folders[0]) <= limit * _MB:
+        now = _free(self._folders[0])
+        if not self._says(_Room(self._before.size - now.size, self._before.files - now.files)):
             return None
-        written = sum(_sizes([os.fsencode(folder) for folder in self._folders], self._since))
-        if written > limit * _MB:
-            return f"disk: it wrote more than {limit} MB"
-        self._free_before = _free(self._folders[0]) + written  # somebody else filled the disk
+        # Somebody else may have filled the disk: only now it is worth looking at every file.
+        written = _written([os.fsencode(folder) for folder in self._folders], self._since)
+        self._before = _Room(now.size + written.size, now.files + written.files)
+        return self._says(written)
+
+    def _look_at_files_in_memory(self) -> str | None:
+        for folder in self._in_memory:
+            with suppress(OSError):  # not mounted yet, or the job ended
+                found = os.statvfs(folder)
+                if reason := self._says(_Room(0, found.f_files - found.f_ffree)):
+                    return reason
+        return None
+
+    def _says(self, written: _Room) -> str | None:
+        disk, files = self._limits.disk_mb, self._limits.files
+        if disk is not None and written.size > disk * _MB:
+            return f"disk: it wrote more than {disk} MB"
+        if files is not None and written.files > files:
+            return f"disk: it made more than {files} files"
         return None
 
 
@@ -65,20 +91,25 @@ def _used(top: int, limit: int) -> int:
     return sum(rough[pid] if found is None else found for pid, found in exact.items())
 
 
-def _free(folder: Path) -> int:
+def _free(folder: Path) -> _Room:
     try:
         found = os.statvfs(folder)
     except OSError:
-        return 0
-    return found.f_bavail * found.f_frsize
+        return _Room(0, 0)
+    return _Room(found.f_bavail * found.f_frsize, found.f_favail)
+
+
+def _written(waiting: list[bytes], since: float) -> _Room:
+    sizes = list(_sizes(waiting, since))
+    return _Room(sum(sizes), len(sizes))
 
 
 def _sizes(waiting: list[bytes], since: float) -> Iterable[int]:
-    """Yield what files changed since then take on the disk."""
+    """Yield what files and folders changed since then take on the disk."""
     while waiting:
         with suppress(OSError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
-                elif (status := entry.stat(follow_symlinks=False)).st_ctime >= since:
+                if (status := entry.stat(follow_symlinks=False)).st_ctime >= since:
                     yield status.st_blocks * 512
