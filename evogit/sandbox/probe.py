@@ -104,6 +104,8 @@ def _run(sandbox: Sandbox, job: Job) -> str | None:
     finally:
         launcher.end_guard()
     said = done.output.decode("utf-8", "replace").strip()
+    if done.stopped:
+        return f"a small program runs into a limit there ({done.stopped})"
     if done.exit_code is None:
         return f"it did not answer within {_LIMIT_S:g} s"
     if done.exit_code:

@@ -34,7 +34,7 @@ class Watchdog:
         self._memory_mb = job.memory_mb or limits.memory_mb
         self._limits = limits
         self._folders = (job.cwd, *job.writable)
-        self._in_memory = [f"/proc/{top}/root{folder}" for folder in _IN_MEMORY] if confined else []
+        self._in_memory = _IN_MEMORY if confined else ()
         self._next = 0.0
         self._since = time.time()
         self._before = _free(job.cwd)
@@ -63,8 +63,11 @@ class Watchdog:
 
     def _look_at_files_in_memory(self) -> str | None:
         for folder in self._in_memory:
+            inside = f"/proc/{self._top}/root{folder}"
             with suppress(OSError):  # not mounted yet, or the job ended
-                found = os.statvfs(folder)
+                if os.stat(inside).st_dev == os.stat(folder).st_dev:
+                    continue  # the sandbox is still being made, and this is the machine's own
+                found = os.statvfs(inside)
                 if reason := self._says(_Room(0, found.f_files - found.f_ffree)):
                     return reason
         return None
