@@ -296,6 +296,14 @@ def test_what_the_user_names_is_seen_too(undecided: Checkout, tmp_path: Path) ->
     )
 
 
+@needs_one
+@pytest.mark.parametrize("place", ["/var/tmp", "/dev/shm", "/tmp"])
+def test_exports_may_be_where_the_sandbox_has_folders_of_its_own(undecided: Checkout, place: str) -> None:
+    with tempfile.TemporaryDirectory(dir=place) as name:
+        undecided.environment["TMPDIR"] = name
+        assert "sandbox bwrap" in undecided.evogit("evaluate").stdout
+
+
 def test_without_bubblewrap_nothing_is_run(undecided: Checkout, tmp_path: Path) -> None:
     _hide(undecided, tmp_path)
     for command in (["run", "--run", "r"], ["evaluate"], ["agent", "tuner"]):

@@ -33,30 +33,12 @@ def system() -> list[str]:
             if path.exists() and _is_public(path):
                 found += [*_ancestors(path, made), "--ro-bind", str(path), str(path)]
     if os.path.isdir("/sys/devices/system"):  # how many processors there are
-        found += [
-            *_ancestors(Path("/sys/devices/system"), made),
-            "--ro-bind",
-            "/sys/devices/system",
-            "/sys/devices/system",
-        ]
-    found += [
-        "--perms",
-        "0755",
-        "--dir",
-        "/etc",
-        "--perms",
-        "0755",
-        "--dir",
-        "/etc/ssl",
-        "--perms",
-        "0755",
-        "--dir",
-        "/var",
-        "--symlink",
-        "/tmp",
-        "/var/tmp",
-    ]
-    return [*found, "--perms", "0755", "--dir", "/run"]
+        path = Path("/sys/devices/system")
+        found += [*_ancestors(path, made), "--ro-bind", str(path), str(path)]
+    for folder in ("/etc", "/etc/ssl", "/run", "/var"):
+        found += ["--perms", "0755", "--dir", folder]
+    # Relative: bubblewrap follows it while the root is still another one.
+    return [*found, "--symlink", "../tmp", "/var/tmp"]
 
 
 def files(uid: int, gid: int) -> dict[str, bytes]:

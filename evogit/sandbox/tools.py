@@ -30,6 +30,7 @@ def folders(environment: Mapping[str, str], homes: Sequence[Path], secret: Seque
     """
     kept: list[Path] = []
     wanted = {place for folder in _wanted(environment, homes) for place in (folder, _real(folder))}
+    wanted |= {store for store in _STORES if any(folder.is_relative_to(store) for folder in wanted)}
     for folder in sorted(wanted, key=lambda path: (len(path.parts), path)):
         if _is_system(folder) or any(folder.is_relative_to(known) for known in kept):
             continue
@@ -55,7 +56,6 @@ def _wanted(environment: Mapping[str, str], homes: Sequence[Path]) -> Iterator[P
 def _behind(program: Path, homes: Sequence[Path]) -> Iterator[Path]:
     """Yield the folders that the links from a program's name to the program itself lead through."""
     for _ in range(_HOPS):
-        yield from (store for store in _STORES if program.is_relative_to(store))
         if not program.is_symlink():
             return
         program = Path(os.path.normpath(program.parent / os.readlink(program)))
