@@ -304,6 +304,19 @@ def test_exports_may_be_where_the_sandbox_has_folders_of_its_own(undecided: Chec
         assert "sandbox bwrap" in undecided.evogit("evaluate").stdout
 
 
+@needs_one
+def test_root_of_a_user_namespace_is_an_ordinary_user(undecided: Checkout) -> None:
+    words = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc", "--"]
+    if subprocess.run([*words, "true"], capture_output=True).returncode:
+        pytest.skip("this user may not make such a namespace")
+    done = subprocess.run(
+        [*words, *undecided.command("doctor")], cwd=undecided.path, env=undecided.environment, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert "a user namespace, no network" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0
+
+
 def test_without_bubblewrap_nothing_is_run(undecided: Checkout, tmp_path: Path) -> None:
     _hide(undecided, tmp_path)
     for command in (["run", "--run", "r"], ["evaluate"], ["agent", "tuner"]):
@@ -322,7 +335,7 @@ def test_without_bubblewrap_nothing_is_run(undecided: Checkout, tmp_path: Path) 
         ("bwrap: Unknown option --disable-userns", "this bubblewrap is too old"),
         (
             "bwrap: No permissions to create a new namespace, likely because ...",
-            "does not let programs make namespaces",
+            "does not let programs make",
         ),
         ("bwrap: setting up uid map: Permission denied", "namespaces"),
         ("bwrap: loopback: Failed RTM_NEWADDR: Operation not permitted", "namespaces"),

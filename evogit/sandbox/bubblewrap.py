@@ -64,11 +64,11 @@ class Bubblewrap:
         self.limits = limits
         self._programs = programs
         self._sight = sight
-        self._slot = slots.take() if os.geteuid() == 0 else None
+        self._slot = slots.take() if slots.are_there() else None
         self.owner: int | None = self._slot.uid if self._slot else None
         self._system = [*layout.system(), *layout.devices(limits)]
         self._shown: dict[tuple[Path | None, ...], list[str]] = {}
-        me = (os.geteuid(), os.getegid()) if self._slot is None else (self._slot.uid, self._slot.uid)
+        me = (self.owner, self.owner) if self.owner is not None else _outside_of_root()
         self._files = {name: _in_memory(content) for name, content in layout.files(*me).items()}
         filter_ = seccomp.program()
         self._filter = None if filter_ is None else _in_memory(filter_)
@@ -125,7 +125,9 @@ class Bubblewrap:
     def _options(self, job: Job, report: int, gate: int) -> list[str]:
         namespaces = [f"--unshare-{name}" for name in _NAMESPACES]
         if self.owner is None:
-            namespaces += ["--unshare-user", *(["--disable-userns"] if self._programs.version >= _DISABLES else [])]
+            uid, gid = _outside_of_root()
+            namespaces += ["--unshare-user", "--uid", str(uid), "--gid", str(gid)]
+            namespaces += ["--disable-userns"] if self._programs.version >= _DISABLES else []
         else:
             namespaces += [word for right in _TO_BECOME_A_USER for word in ("--cap-add", right)]
         files = [word for name, descriptor in self._files.items() for word in _file(name, descriptor)]
@@ -143,6 +145,11 @@ class Bubblewrap:
             tools = [*folders(job.environment, self._sight.homes, self._sight.secret), *self._sight.read_only]
             self._shown[key] = list(layout.folders(job, tools))
         return self._shown[key]
+
+
+def _outside_of_root() -> tuple[int, int]:
+    """Return the user and the group an ordinary user's job shows; root of a user namespace is an ordinary user."""
+    return os.geteuid() or slots.FIRST, os.getegid() or slots.FIRST
 
 
 def _refuse_missing(job: Job) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evogit.errors import UsageError
+from evogit.sandbox import slots
 from evogit.sandbox.bubblewrap import Bubblewrap, Programs, Sight
 from evogit.sandbox.plain import Plain, Sandbox
 from evogit.sandbox.probe import probe
@@ -90,7 +91,7 @@ def _programs(caller: Mapping[str, str]) -> Programs:
         raise UsageError(f"bubblewrap needs Linux, and this is {sys.platform}")
     if bwrap is None:
         raise UsageError("bubblewrap is not installed; install it (apt install bubblewrap)")
-    if setpriv is None and os.geteuid() == 0:
+    if setpriv is None and slots.are_there():
         raise UsageError("setpriv is not installed, which root needs; install it (apt install util-linux)")
     return Programs(bwrap=bwrap, setpriv=setpriv, version=_version(bwrap))
 

@@ -27,13 +27,14 @@ _PROFILE_ADVICE = (
     "apparmor_parser -r /etc/apparmor.d/bwrap-userns-restrict), or allow them: "
     "sysctl kernel.apparmor_restrict_unprivileged_userns=0"
 )
+_CONTAINERS = ("/.dockerenv", "/run/.containerenv")
+_CONTAINER_ADVICE = (
+    "a container in the way does not let programs make one; start it with the right to (docker run --privileged, or "
+    "--cap-add SYS_ADMIN with seccomp=unconfined, apparmor=unconfined and systempaths=unconfined as --security-opt)"
+)
 _ADVICE = (
     (r"[Uu]nknown option|unrecognized option", "this bubblewrap is too old"),
-    (
-        r"mount proc|mounting proc|Can't mount|Failed to (mount|make / slave)|pivot_root",
-        "a container in the way does not let programs mount; start it with the right to (docker run --privileged, or "
-        "--cap-add SYS_ADMIN with --security-opt seccomp=unconfined,apparmor=unconfined,systempaths=unconfined)",
-    ),
+    (r"mount proc|mounting proc|Can't mount|Failed to (mount|make / slave)|pivot_root", _CONTAINER_ADVICE),
     (
         r"No permissions to create|[Nn]amespace|uid map|RTM_NEWADDR",
         "the system does not let programs make namespaces (sysctl user.max_user_namespaces, "
@@ -122,6 +123,8 @@ def _explained(said: str) -> str:
     line = (said.splitlines() or ["it says nothing"])[-1][:200]
     if re.search(r"uid map|RTM_NEWADDR|[Pp]ermission", said) and _is_restricted():
         return f"{line}: {_PROFILE_ADVICE}"
+    if "amespace" in said and any(os.path.exists(mark) for mark in _CONTAINERS):
+        return f"{line}: {_CONTAINER_ADVICE}"
     advice = next((words for pattern, words in _ADVICE if re.search(pattern, said)), None)
     return f"{line}: {advice}" if advice else line
 
