@@ -14,7 +14,7 @@ from evogit.phylogeny import Phylogeny
 from evogit.planning import Planner, Policy, seed_of
 from evogit.proposers.protocol import Proposer
 from evogit.records import AnyRecord, Lease
-from evogit.sandbox import KIND, Cancelled
+from evogit.sandbox import NONE, Cancelled
 from evogit.stopping import Limits
 from evogit.store import amendments, commits, humans
 from evogit.store.humans import Humans
@@ -53,6 +53,8 @@ class Parts:
     policy: Policy
     meter: Meter
     limits: Limits
+    sandbox: str = NONE
+    """What the meter measures in, as records say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +168,7 @@ class Agent:
         tree = TreeId(str(self._repo.commit(commit).tree_id))
         records = humans.taken_in(self._repo, self.snapshot, self.ledger, commit)
         if self.snapshot.measured(tree) is None:
-            records.append(self.ledger.score(tree, self._parts.meter.measure(tree), KIND))
+            records.append(self.ledger.score(tree, self._parts.meter.measure(tree), self._parts.sandbox))
             self.evaluated += 1
         self._write(commit, records, f"evogit: take in {commit[:12]} of a person\n")
 
@@ -198,7 +200,7 @@ class Agent:
         if not any(claim.agent == me and is_current(claim, now) for claim in claims):
             if any(is_current(claim, now) for claim in claims):
                 return True
-            timeout = self._task.definition.config.evaluator.timeout_s
+            timeout = self._task.definition.config.evaluator.longest_s()
             self._write(commit, [self.ledger.lease(timeout + 5)], f"evogit: claim {commit[:12]}\n")
             me = self.ledger.writer.agent
             self.snapshot.refresh()
@@ -270,7 +272,7 @@ class Agent:
         return measured
 
     def _record(self, commit: CommitId, tree: TreeId, measured: Measurement, before: list[AnyRecord]) -> None:
-        score = self.ledger.score(tree, measured, KIND)
+        score = self.ledger.score(tree, measured, self._parts.sandbox)
         said = f"{measured.value:.6g}" if measured.value is not None else measured.status.value
         message = f"evogit: score {commit[:12]} {said}\n"
         self._write(commit, [*before, score], message)

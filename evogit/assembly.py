@@ -10,15 +10,16 @@ from pathlib import Path
 from evogit import resources
 from evogit.agent import Agent, Parts, World
 from evogit.config import Definition, Stop
-from evogit.evaluation import CommandMeter
+from evogit.evaluation import CommandMeter, Context, preparing
 from evogit.model import AgentName
 from evogit.planning import Policy
 from evogit.proposers.protocol import Proposer
 from evogit.proposers.tuner import Tuner
-from evogit.sandbox import Launcher
+from evogit.sandbox import Launcher, Sandbox
 from evogit.stopping import Limits
 from evogit.store import private, repository, scratch, trust
 from evogit.store.export import Export
+from evogit.store.known_tests import KnownTests
 from evogit.store.ledger import Writer
 from evogit.store.repository import Repository
 from evogit.store.task import Task
@@ -33,6 +34,7 @@ class Invocation:
     stop: Stop
     seed: int
     environment: Mapping[str, str]
+    sandbox: Sandbox
     host: str
     person: tuple[str, str]
     now: Callable[[], datetime]
@@ -58,8 +60,14 @@ def meter(repo: Repository, task: Task, folder: Path, launcher: Launcher, caller
         Untrusted: its definition came from elsewhere, and nobody here said that it may run.
     """
     trust.require(repo, task)
-    export = Export(repo, task.definition, folder / "tree")
-    return CommandMeter(task.definition.config.evaluator, export, launcher, caller)
+    export = Export(repo, task.definition, folder / "tree", launcher.owner)
+    context = Context(
+        direction=task.definition.config.direction,
+        base=task.base_tree,
+        known_tests=KnownTests(repo, task),
+        supplies=lambda: preparing.supplies(repo, task, launcher, caller),
+    )
+    return CommandMeter(task.definition.config.evaluator, export, launcher, caller, context)
 
 
 class Crew:
@@ -77,13 +85,14 @@ class Crew:
         self._repo, self._task, self._use = repo, task, invocation.use
         self._names = [private.free_name(repo, task.run, invocation.use)]
         self.mended = private.repair(repo, task.run, self._names[0])
-        self._launcher = Launcher(lambda: invocation.stopped() is not None)
+        self._launcher = Launcher(lambda: invocation.stopped() is not None, invocation.sandbox)
         self._folder = scratch.folder(repo, task.run, self.name)
         parts = Parts(
             proposer=proposer(definition),
             policy=policy(definition),
             meter=meter(repo, task, self._folder, self._launcher, invocation.environment),
             limits=Limits(invocation.stop, invocation.session, invocation.clock),
+            sandbox=self._launcher.kind,
         )
         writer = Writer(
             run=task.run, agent=self.name, session=invocation.session, use=invocation.use,

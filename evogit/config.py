@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import math
 import re
 import sys
 import tomllib
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 
 from evogit.errors import ConfigError
+from evogit.evaluator import Evaluator, ResultKind, Stage, mistake
+from evogit.evaluator import digest as evaluator_digest
 from evogit.model import Direction
+
+__all__ = [
+    "FILE_NAME", "AgentUse", "Config", "Definition", "Evaluator", "Stop", "evaluator_digest", "parse",
+    "parse_definition",
+]  # fmt: skip
 
 FILE_NAME = "evogit.toml"
 
@@ -23,17 +28,6 @@ _Count = Annotated[int, msgspec.Meta(ge=1)]
 _Positive = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
 _Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
-
-
-class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[evaluator]`: the command that scores a candidate.
-
-    A string is run by `/bin/sh -c`, a list without a shell. `timeout_s` is wall time in seconds.
-    """
-
-    command: _Text | Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)]
-    result: Literal["file"] = "file"
-    timeout_s: _Positive = 60.0
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,7 +79,12 @@ def parse(content: bytes, *, where: str = FILE_NAME) -> Config:
     Raises:
         ConfigError: it is not TOML, or a key is unknown, missing or out of range.
     """
-    return _convert(content, Config, where)
+    found = _convert(content, Config, where)
+    wrong = mistake(found.evaluator)
+    if wrong:
+        key, what = wrong
+        raise ConfigError(f"{where}: {_join('evaluator', key) if key else 'evaluator'} {what}")
+    return found
 
 
 def parse_definition(content: bytes, *, where: str) -> Definition:
@@ -95,19 +94,6 @@ def parse_definition(content: bytes, *, where: str) -> Definition:
         ConfigError: as for `parse`.
     """
     return _convert(content, Definition, where)
-
-
-def evaluator_digest(evaluator: Evaluator, files: Iterable[tuple[bytes, int, str]]) -> str:
-    """Return the SHA-256 (64 hex digits) that says what measures: the `[evaluator]` table and its files.
-
-    `files` are (path, mode, blob id) in any order. FORMAT.md gives the bytes that are hashed.
-    """
-    defaults = {field.name: field.default for field in msgspec.structs.fields(Evaluator)}
-    table = {name: value for name, value in msgspec.structs.asdict(evaluator).items() if value != defaults[name]}
-    digest = hashlib.sha256(msgspec.json.encode(table, order="sorted") + b"\n")
-    for path, mode, blob in sorted(files):
-        digest.update(b"%06o %s\t%s\0" % (mode, blob.encode(), path))
-    return digest.hexdigest()
 
 
 def _convert(content: bytes, kind: type[_StructT], where: str) -> _StructT:
@@ -138,9 +124,11 @@ def _explain(message: str, table: dict[str, Any], kind: type[msgspec.Struct]) ->
     if isinstance(value, float) and not math.isfinite(value):
         what = "expected a finite number"
     elif what.startswith("Invalid enum value"):
-        what = "use 'maximize' or 'minimize'"  # the only choice of words there is
+        words = get_args(ResultKind) if path.endswith(".result") else tuple(Direction)
+        what = f"use {', '.join(repr(str(word)) for word in words[:-1])} or {str(words[-1])!r}"
     elif path.endswith(".use"):
         what = "expected the name of an agent definition, such as 'tuner'"
+    what = what.replace(" | null", "")
     return f"{path or 'the file'} is {value!r}: {what[:1].lower()}{what[1:]}"
 
 
@@ -149,7 +137,7 @@ def _join(path: str, key: str) -> str:
 
 
 def _all_keys(kind: type[msgspec.Struct]) -> set[str]:
-    structs = (kind, Evaluator, Stop, AgentUse) if kind is Config else (kind,)
+    structs = (kind, Evaluator, Stage, Stop, AgentUse) if kind is Config else (kind,)
     return {field.name for struct in structs for field in msgspec.structs.fields(struct)}
 
 

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evogit import assembly, resources
-from evogit.errors import EvogitError
+from evogit.errors import EvogitError, UsageError
+from evogit.evaluation import CommandMeter, sight
 from evogit.model import Measurement, Status
-from evogit.sandbox import Launcher
+from evogit.sandbox import NONE, Launcher, Sandbox
 from evogit.store import freeze, git, inspection, refs, repository, scratch, task
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
 
 _OLDEST_GIT = (2, 34)
 _SAFE_GIT = (2, 39, 4)
+_FEW = 4
+_BUDGET_S = 20.0
+"""How long breaking one file after another may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,8 @@ class Finding:
     text: str
 
 
-def check(repo: Repository, environment: Mapping[str, str]) -> list[Finding]:
-    """Return what all checks find; the evaluator is run twice on HEAD."""
+def check(repo: Repository, environment: Mapping[str, str], sandbox: Callable[[], Sandbox]) -> list[Finding]:
+    """Return what all checks find; the evaluator is run twice on HEAD, in what `sandbox` makes."""
     found: list[Finding] = []
     for about, act in _CHECKS.items():
         try:
@@ -38,7 +42,7 @@ def check(repo: Repository, environment: Mapping[str, str]) -> list[Finding]:
         except EvogitError as error:
             found.append(Finding("problem", about, str(error)))
     if not any(finding.level == "problem" for finding in found):
-        found += _check_evaluator(repo, environment)
+        found += _check_evaluator(repo, environment, sandbox)
     return found
 
 
@@ -100,23 +104,39 @@ def _check_runs(repo: Repository) -> Iterator[Finding]:
         yield _warning(f"{len(left)} temporary folders of agents that are gone; `evogit clean` removes them")
 
 
-def _check_evaluator(repo: Repository, environment: Mapping[str, str]) -> list[Finding]:
+def _check_evaluator(repo: Repository, environment: Mapping[str, str], sandbox: Callable[[], Sandbox]) -> list[Finding]:
+    try:
+        chosen = sandbox()
+    except UsageError as error:
+        return [Finding("problem", "sandbox", str(error))]
     unwritten = task.unwritten(repo, freeze.freeze(repo).definition)
     folder = scratch.folder(repo, unwritten.run, scratch.for_evaluation())
-    launcher = Launcher()
+    launcher = Launcher(sandbox=chosen)
+    level: Literal["ok", "warning"] = "warning" if chosen.kind == NONE else "ok"
+    found = [Finding(level, "sandbox", chosen.described())]
     try:
         meter = assembly.meter(repo, unwritten, folder, launcher, environment)
-        first, second = (meter.measure(unwritten.base_tree) for _ in range(2))
+        found = [*_about_evaluator(repo, unwritten, meter), *found]
+    except EvogitError as error:
+        found = [Finding("problem", "evaluator", str(error)), *found]
     finally:
         launcher.close()
         scratch.remove(folder)
-    found = [_about_measurements(first, second)]
-    found.append(
-        Finding(
-            "warning", "sandbox", "there is none yet: candidates run as you; use a machine or container you can lose"
-        )
-    )
     return found
+
+
+def _about_evaluator(repo: Repository, unwritten: task.Task, meter: CommandMeter) -> Iterator[Finding]:
+    first, second = (meter.measure(unwritten.base_tree) for _ in range(2))
+    yield _about_measurements(first, second)
+    links = meter.supplies.links
+    if links:
+        beside = f"beside the files of HEAD every export has {_few(links)}"
+        imported = meter.supplies.imports
+        yield Finding("ok", "evaluator", beside + (f"; Python imports from {', '.join(imported)}" if imported else ""))
+    if first.status is Status.OK and second.status is Status.OK and task.has_editable_file(repo, unwritten.definition):
+        seen = sight.look(repo, unwritten, meter, [first, second], _BUDGET_S)
+        is_noisy = first.value != second.value
+        yield from _about_sight(seen, unwritten.definition.config.evaluator.described(), repo, is_noisy=is_noisy)
 
 
 def _about_measurements(first: Measurement, second: Measurement) -> Finding:
@@ -128,13 +148,37 @@ def _about_measurements(first: Measurement, second: Measurement) -> Finding:
     assert second.value is not None
     cost = f"{max(first.seconds, second.seconds):.3g} s each"
     if first.value != second.value:
-        text = f"HEAD scores {first.value:.6g}, then {second.value:.6g}: the score is noisy ({cost})"
-        return Finding("warning", "evaluator", text)
+        share = abs(first.value - second.value) / max(abs(first.value), abs(second.value))
+        text = f"HEAD scores {first.value:.6g}, then {second.value:.6g}: the score is noisy, by {share:.2%} ({cost})"
+        return Finding("warning", "evaluator", f"{text}; `repeat = 5` takes the median of five")
     return Finding("ok", "evaluator", f"HEAD scores {first.value:.6g} twice ({cost})")
 
 
+def _about_sight(seen: sight.Sight, command: str, repo: Repository, *, is_noisy: bool) -> Iterator[Finding]:
+    if not seen.files:
+        yield Finding("warning", "evaluator", "no editable file is text, so nothing was broken to see what it notices")
+    elif not seen.sees:
+        broken = f"with all {seen.files} editable files broken" if seen.files != 1 else "with the editable file broken"
+        text = f"it does not see the candidate: {broken} the score stays the same; usual causes: the command "
+        if repo.work and str(repo.work) in command:
+            text += f"names {repo.work}, which is not what is measured; let it name files relative to where it runs"
+        else:
+            text += "leaves the folder it runs in (cd), imports an installed copy, or uses no editable file"
+        yield Finding("problem", "evaluator", text)
+    elif is_noisy:
+        return
+    elif seen.unseen:
+        shown = ", ".join(seen.unseen[:_FEW]) + (", …" if len(seen.unseen) > _FEW else "")
+        text = f"the score does not notice when these are broken: {shown}; name under `editable` only what it measures"
+        yield Finding("warning", "evaluator", text)
+    else:
+        every = "each of" if seen.unseen is not None and seen.files > 1 else ""
+        what = f"the {seen.files} editable files" if seen.files != 1 else "the editable file"
+        yield Finding("ok", "evaluator", f"it sees the candidate: breaking {every} {what} shows".replace("  ", " "))
+
+
 def _few(files: Mapping[bytes, object]) -> str:
-    names = [path.decode("utf-8", "replace") for path in list(files)[:4]]
+    names = [path.decode("utf-8", "replace") for path in list(files)[:_FEW]]
     return ", ".join(names) or "none"
 
 

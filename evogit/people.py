@@ -16,7 +16,7 @@ from evogit.errors import EvogitError, UsageError
 from evogit.evaluation import Meter
 from evogit.model import AgentName, CommitId, Measurement, TreeId, parse_agent_name
 from evogit.records import AnyRecord
-from evogit.sandbox import KIND, Cancelled
+from evogit.sandbox import Cancelled
 from evogit.store import humans, leaks, private
 from evogit.store.humans import PREFIX
 from evogit.store.ledger import PERSON, Ledger, Writer
@@ -147,9 +147,11 @@ def check_verdict(repo: Repository, task: Task, snapshot: Snapshot, commit: Comm
 
 
 def score(
-    repo: Repository, task: Task, snapshot: Snapshot, person: Person, commit: CommitId, meter: Meter
+    repo: Repository, task: Task, snapshot: Snapshot, person: Person, commit: CommitId, meter: Meter, sandbox: str
 ) -> Measurement | None:
     """Make a person's commit a candidate, measured now; None when it was one already or its files were measured before.
+
+    `sandbox` is what the meter measures in, as records say it.
 
     While it is measured, a claim keeps agents from doing it, too.
 
@@ -170,13 +172,13 @@ def score(
     measured = None
     if snapshot.measured(tree) is None:
         with pen(repo, task, snapshot, person) as ledger:
-            claim = ledger.lease(task.definition.config.evaluator.timeout_s + _CLAIM_S)
+            claim = ledger.lease(task.definition.config.evaluator.longest_s() + _CLAIM_S)
             ledger.write(commit, [claim], f"evogit: claim {commit[:12]}\n")
         measured = meter.measure(tree)
     with pen(repo, task, snapshot, person) as ledger:
         records: list[AnyRecord] = humans.taken_in(repo, snapshot, ledger, commit)
         if measured is not None:
-            records.append(ledger.score(tree, measured, KIND))
+            records.append(ledger.score(tree, measured, sandbox))
         if records:
             ledger.write(commit, records, f"evogit: take in {commit[:12]} of a person\n")
     return measured

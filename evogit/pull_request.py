@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -183,11 +182,10 @@ def facts(
     lineage = _lineage(repo, snapshot, proposal.best, definition.base)
     stat = promote.summary(repo, proposal.target_tree, proposal.tree)
     base = snapshot.candidates.get(definition.base)
-    command = definition.config.evaluator.command
     changed = landing.changed_files(repo, proposal.target_tree, proposal.tree)
     return Facts(
         run=task.run, goal=task.goal, evaluator=definition.evaluator,
-        command=command if isinstance(command, str) else shlex.join(command),
+        command=definition.config.evaluator.described(),
         base=definition.base, base_value=base.value(snapshot.evaluator) if base else None,
         target=proposal.target.commit, best=proposal.best, stat=stat,
         files=[path.decode("utf-8", "replace") for path in changed],

@@ -46,6 +46,8 @@ def closed_environment(home: Path) -> dict[str, str]:
         "GIT_AUTHOR_DATE": _GIT_DATE,
         "GIT_COMMITTER_DATE": _GIT_DATE,
         "PYTHONWARNINGS": "error",
+        "EVOGIT_SANDBOX": "none",
+        "EVOGIT_I_TRUST_THIS_CODE": "1",
     }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import click
 
 from evogit.assembly import Crew, Invocation
-from evogit.cli import beside, context
+from evogit.cli import beside, confine, context
 from evogit.cli.join import join
 from evogit.cli.output import console, gain, number, plain
 from evogit.cli.signals import StopSignals
@@ -24,6 +24,8 @@ from evogit.store import trust
 @context.run_option
 @context.limit_options
 @click.option("--seed", type=int, help="Make the agent's choices repeatable")
+@confine.sandbox_options
+@confine.probed_option
 @beside.remote_option
 @click.option("--trust", "trusted", is_flag=True, help="Allow what the run's definition executes, from now on")
 @click.option("--session", hidden=True, help="The invocation whose evaluations count towards --evals")
@@ -49,7 +51,7 @@ def agent_command(
     --trust once, and again when its definition changes (exit code 5).
     """
     if remote is not None:
-        join(use, remote, run, trusted=trusted, options=_passed_on({**limits, "seed": seed}))
+        join(use, remote, run, trusted=trusted, options=[*_passed_on({**limits, "seed": seed}), *confine.given()])
     signals = StopSignals()
     repo = context.open_here()
     task = context.choose_task(repo, run)
@@ -68,6 +70,7 @@ def agent_command(
         stop=context.limits(task.definition.config.stop, limits),
         seed=seed if seed is not None else secrets.randbits(32),
         environment=os.environ,
+        sandbox=confine.sandbox(repo),
         host=platform.node()[:64] or "unknown",
         person=context.person(repo),
         now=context.now,

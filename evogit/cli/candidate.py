@@ -13,13 +13,13 @@ import msgspec
 from rich.console import Console
 
 from evogit import assembly, promote
-from evogit.cli import context
+from evogit.cli import confine, context
 from evogit.cli.context import Reading
 from evogit.cli.output import console, gain, local_time, number, plain, print_json
 from evogit.cli.signals import StopSignals
 from evogit.model import CommitId, Measurement, Status, TreeId
 from evogit.records import Merge, Score, Verdict
-from evogit.sandbox import KIND, Cancelled, Launcher
+from evogit.sandbox import Cancelled, Launcher
 from evogit.store import commits, freeze, scratch, task
 from evogit.store.task import Task
 
@@ -152,6 +152,7 @@ def diff_command(revision: str | None, stat: bool, run: str | None) -> None:
 @click.command("evaluate")
 @_REV
 @context.run_option
+@confine.sandbox_options
 @context.json_option
 def evaluate_command(revision: str | None, run: str | None, as_json: bool) -> None:
     """Measure a commit now, with the evaluator of the run; nothing is recorded.
@@ -163,8 +164,8 @@ def evaluate_command(revision: str | None, run: str | None, as_json: bool) -> No
     chosen, commit = _what_to_measure(run, revision)
     repo = context.open_here()
     tree = TreeId(str(repo.commit(commit).tree_id))
+    launcher = Launcher(lambda: signals.reason is not None, confine.sandbox(repo))
     folder = scratch.folder(repo, chosen.run, scratch.for_evaluation())
-    launcher = Launcher(lambda: signals.reason is not None)
     try:
         measured = assembly.meter(repo, chosen, folder, launcher, os.environ).measure(tree)
     except Cancelled:
@@ -172,7 +173,7 @@ def evaluate_command(revision: str | None, run: str | None, as_json: bool) -> No
     finally:
         launcher.close()
         scratch.remove(folder)
-    _print_measurement(commit, measured, as_json)
+    _print_measurement(commit, measured, launcher.kind, as_json)
     sys.exit({Status.OK: 0, Status.ERROR: 125}.get(measured.status, 1))
 
 
@@ -185,13 +186,13 @@ def _what_to_measure(run: str | None, revision: str | None) -> tuple[Task, Commi
     return task.unwritten(repo, definition), commits.resolve(repo, revision or "HEAD")
 
 
-def _print_measurement(commit: CommitId, measured: Measurement, as_json: bool) -> None:
+def _print_measurement(commit: CommitId, measured: Measurement, sandbox: str, as_json: bool) -> None:
     if as_json:
-        print_json({"commit": commit, **msgspec.to_builtins(measured)})
+        print_json({"commit": commit, "sandbox": sandbox, **msgspec.to_builtins(measured)})
         return
     out = console()
     said = number(measured.value) if measured.value is not None else measured.status.value
-    out.print(plain(f"{commit[:12]}  {said}  in {measured.seconds:.3g} s, sandbox {KIND}"))
+    out.print(plain(f"{commit[:12]}  {said}  in {measured.seconds:.3g} s, sandbox {sandbox}"))
     for title, numbers in (("metrics", measured.metrics), ("instances", measured.instances)):
         for name, amount in numbers.items():
             out.print(plain(f"  {title}  {name} = {amount:.6g}"))

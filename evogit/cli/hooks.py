@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from evogit import assembly, hooks, people
-from evogit.cli import context
+from evogit.cli import confine, context
 from evogit.cli.output import console, number, plain, print_json
 from evogit.cli.people import who
 from evogit.cli.signals import StopSignals
@@ -105,13 +105,13 @@ def _score(repo: Repository, chosen: Task, commit: CommitId) -> None:
     signals = StopSignals()
     person = who(repo)
     snapshot = Snapshot(repo, chosen.run, chosen.definition.evaluator, chosen.definition.config.direction)
+    launcher = Launcher(lambda: signals.reason is not None, confine.sandbox(repo))
     folder = scratch.folder(repo, chosen.run, scratch.for_evaluation())
-    launcher = Launcher(lambda: signals.reason is not None)
     out = console(stderr=True)
     try:
         meter = assembly.meter(repo, chosen, folder, launcher, os.environ)
         with people.turn(repo, chosen, time.sleep, lambda: signals.reason):
-            measured = people.score(repo, chosen, snapshot, person, commit, meter)
+            measured = people.score(repo, chosen, snapshot, person, commit, meter, launcher.kind)
     except Cancelled:
         sys.exit(signals.exit_code)
     finally:

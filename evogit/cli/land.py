@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from evogit import assembly, forge, promote, pull_branch, pull_request, pull_text
-from evogit.cli import context
+from evogit.cli import confine, context
 from evogit.cli.context import Reading
 from evogit.cli.output import console, number, plain, print_json, safe
 from evogit.cli.signals import StopSignals
@@ -19,7 +19,7 @@ from evogit.errors import EvogitError
 from evogit.gain import RULE, Trial
 from evogit.model import CommitId, Measurement, TreeId
 from evogit.pull_request import Proposal, Style
-from evogit.sandbox import KIND, Cancelled, Launcher
+from evogit.sandbox import Cancelled, Launcher
 from evogit.store import landing, publishing, scratch
 from evogit.store.publishing import Remote
 from evogit.store.remote import without_secret
@@ -85,6 +85,7 @@ class _Done:
 @click.option("--dry-run", is_flag=True, help="Only say what would be done; measure nothing")
 @click.option("--print-body", is_flag=True, help="Measure, print the text, write nothing")
 @context.run_option
+@confine.sandbox_options
 @context.json_option
 def pr_command(
     revision: str | None, style: str, onto: str | None, remote: str | None, repeat: int, signoff: bool, dry_run: bool,
@@ -169,8 +170,8 @@ def _propose(reading: Reading, proposal: Proposal, wish: _Wish, user: str, signa
 
 
 def _measure(reading: Reading, proposal: Proposal, repeat: int, signals: StopSignals) -> Trial:
+    launcher = Launcher(lambda: signals.reason is not None, confine.sandbox(reading.repo))
     folder = scratch.folder(reading.repo, reading.task.run, scratch.for_evaluation())
-    launcher = Launcher(lambda: signals.reason is not None)
     try:
         trial = pull_request.measure(
             proposal, repeat, lambda tree: _measure_fresh(reading, folder, launcher, tree), _tell
@@ -199,7 +200,7 @@ def _text(reading: Reading, proposal: Proposal, trial: Trial, wish: _Wish, user:
     name = wish.remote.name if wish.remote and wish.remote.is_configured else "origin"
     found = pull_request.facts(
         proposal, reading.snapshot, trial, remote=name, user=user, signoff=wish.signoff,
-        where=(KIND, platform.node()[:64] or "unknown"),
+        where=(confine.kind(reading.repo), platform.node()[:64] or "unknown"),
     )  # fmt: skip
     return pull_text.message(found)
 

@@ -14,7 +14,7 @@ import msgspec
 from rich.console import Console
 
 from evogit import resources
-from evogit.cli import context
+from evogit.cli import confine, context
 from evogit.cli.beside import Beside, remote_option
 from evogit.cli.context import Reading
 from evogit.cli.live import Board, Lines
@@ -23,11 +23,17 @@ from evogit.cli.signals import StopSignals
 from evogit.config import AgentUse, Config, Stop
 from evogit.errors import EvaluatorBroken, EvogitError, StorageError, UsageError
 from evogit.model import RunName, parse_run_name
+from evogit.sandbox import BWRAP, NONE
 from evogit.store import amendments, freeze, private, refs, repository, task, trust
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
 from evogit.store.task import Definition, Task
 from evogit.swarm import Member, Swarm
+
+_SANDBOXES = {
+    BWRAP: "sandbox bwrap: the score command sees an export of each candidate, no network, key or other file",
+    NONE: "no sandbox: the score command runs as you, in an export of each candidate",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,7 @@ class _Wish:
 @click.option("--run", "run", metavar="NAME", help="Name the run to begin or to go on with")
 @click.option("--new", is_flag=True, help="Begin a new run")
 @click.option("--seed", type=int, help="Make the agents' choices repeatable")
+@confine.sandbox_options
 @remote_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document")
 def run_command(
@@ -75,6 +82,8 @@ def run_command(
     refs.refuse_blocking_refs(repo, parse_run_name(run) if run else None)
     frozen = freeze.freeze(repo)
     uses = _uses(wish, frozen.definition.config)
+    sandbox = confine.sandbox(repo)
+    sandbox.close()  # it held; each agent makes its own
     out = console(stderr=True)
     beside = Beside(repo, remote, out) if remote else None
     error = beside.first(None, tasks_only=True) if beside else ""
@@ -86,13 +95,14 @@ def run_command(
     chosen = task.read(repo, chosen.run)
     context.refuse_stopped(chosen)
     _greet(out, chosen, begun, frozen, uses)
+    out.print(plain(_SANDBOXES[sandbox.kind]))
     if blocker := refs.branch_blocker(repo, chosen.run):
         out.print(plain(f"{blocker} stands where branches of agents would go; they are left out, scores are not"))
     reading = _read(repo, chosen)
     session = secrets.token_hex(3)
     stop = context.limits(frozen.definition.config.stop, limits)
     swarm = Swarm()
-    swarm.start(repo, chosen, uses, _options(wish, chosen, session, stop), os.environ)
+    swarm.start(repo, chosen, uses, [*_options(wish, chosen, session, stop), *confine.decided(sandbox)], os.environ)
     if beside:
         beside.begin(chosen.run)
     _watch(swarm, reading, session, stop, signals, out, beside)
@@ -182,7 +192,6 @@ def _greet(out: Console, chosen: Task, begun: bool, frozen: freeze.Frozen, uses:
             f"{'new run' if begun else 'going on with run'} {chosen.run} from {chosen.definition.base[:12]}: {agents}"
         )
     )
-    out.print(plain("no sandbox yet: the score command runs as you, in an export of each candidate"))
     if frozen.uncommitted_used:
         out.print(plain(f"scored with uncommitted files of the work tree: {_few(frozen.uncommitted_used)}"))
     if frozen.uncommitted_ignored:

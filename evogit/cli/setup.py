@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from evogit import config, doctor
-from evogit.cli import context
+from evogit.cli import confine, context
 from evogit.cli.output import console, plain, print_json
 from evogit.errors import UsageError
 from evogit.model import Direction, RunName, parse_run_name
@@ -94,13 +94,15 @@ def _string(text: str) -> str:
 
 
 @click.command("doctor")
+@confine.sandbox_options
 @context.json_option
 def doctor_command(as_json: bool) -> None:
     """Check that this repository can be evolved: Git, the configuration, the evaluator, and what was left behind.
 
     Exit code 0: nothing is in the way; 1: something is.
     """
-    findings = doctor.check(context.open_here(), os.environ)
+    repo = context.open_here()
+    findings = doctor.check(repo, os.environ, lambda: confine.sandbox(repo))
     if as_json:
         print_json({"findings": [{"level": f.level, "about": f.about, "text": f.text} for f in findings]})
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evogit.errors import UsageError
 from evogit.model import RunName
-from evogit.store import git, packing, private, refs, scratch, task, tracking
+from evogit.store import git, known_tests, packing, prepared, private, refs, scratch, task, tracking
 from evogit.store.repository import Repository
 
 
@@ -42,6 +42,8 @@ def plan(repo: Repository, runs: Sequence[RunName]) -> Removal:
             raise UsageError(f"run {run} has living agents: {', '.join(living)}; stop them first (Ctrl-C, or kill)")
         names += found
     folders = [repo.private / run for run in runs if (repo.private / run).is_dir()]
+    if set(task.names(repo)) <= set(runs):
+        folders += [*prepared.unused(repo), *known_tests.folders(repo)]
     return Removal(names, folders, list(scratch.abandoned(repo)))
 
 
@@ -60,7 +62,8 @@ def remove(repo: Repository, removal: Removal) -> None:
     if removal.refs:
         packing.forget(repo)
     for folder in removal.folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not prepared.remove(repo, folder):
+            shutil.rmtree(folder, ignore_errors=True)
     for folder in removal.scratch:
         scratch.remove(folder)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,10 @@ _Sign = tuple[int, int, int, int, int]
 class Export:
     """The directory `root`, holding a tree with the protected files of the definition laid over it."""
 
-    def __init__(self, repo: Repository, definition: Definition, root: Path) -> None:
+    def __init__(self, repo: Repository, definition: Definition, root: Path, owner: int | None = None) -> None:
+        """Hold trees in `root`; `owner` is the user whose the files are to be, if not the one who runs this."""
         self.root = root
+        self._owner = owner
         self._repo = repo
         self._definition = definition
         self._top = os.fsencode(root)
@@ -37,6 +39,26 @@ class Export:
         self._files: dict[bytes, Entry] = {}
         self._signs: dict[bytes, _Sign] = {}
         self._folders: set[bytes] = set()
+        self._links: dict[bytes, Path] = {}
+
+    @property
+    def files(self) -> Collection[bytes]:
+        """The paths it has written: the tree's, the protected files', and links to what it was supplied with."""
+        return self._files.keys() | self._links.keys()
+
+    @property
+    def folders(self) -> Collection[bytes]:
+        """The folders it has made."""
+        return self._folders
+
+    def is_frozen(self, path: bytes) -> bool:
+        """Return whether a file is laid over every tree."""
+        return path in self._definition.files
+
+    def supply(self, links: Mapping[bytes, Path]) -> None:
+        """From the next switch on, put links to what is no part of any tree; they hide a tree's own."""
+        self._links = dict(links)
+        self._tree = None
 
     def switch(self, tree: TreeId) -> None:
         """Make the directory hold exactly this tree and the protected files.
@@ -62,23 +84,27 @@ class Export:
 
     def remove(self) -> None:
         """Delete the directory."""
-        _remove(self._top)
+        remove(self._top)
         self._tree = None
 
     def _begin(self) -> None:
-        _remove(self._top)
+        remove(self._top)
         os.makedirs(self._top, mode=0o755)
+        self._hand_over(self._top)
         self._files.clear()
         self._signs.clear()
         self._folders = {b""}
         for path, entry in self._definition.files.items():
-            self._write(path, entry)
+            if not self._is_supplied(path):
+                self._write(path, entry)
+        for path in self._links:
+            self._link(path)
 
     def _apply(self, tree: pygit2.Oid) -> None:
         changed = [
             change
             for change in trees.changes(self._repo, self._tree, tree)
-            if not self._definition.is_protected(change.path)
+            if not self._definition.is_protected(change.path) and not self._is_supplied(change.path)
         ]
         for change in changed:
             if change.old:
@@ -107,14 +133,35 @@ class Export:
             with open(descriptor, "wb", buffering=0) as file:
                 while content:
                     content = content[file.write(content) :]
+        self._hand_over(full)
         self._files[path] = entry
         self._signs[path] = _sign(os.lstat(full))
+
+    def _link(self, path: bytes) -> None:
+        self._make_folders(os.path.dirname(path))
+        full = self._top + b"/" + path
+        os.symlink(os.fsencode(self._links[path]), full)
+        self._hand_over(full)
+        self._signs[path] = _sign(os.lstat(full))
+
+    def _hand_over(self, path: bytes) -> None:
+        if self._owner is not None:
+            os.chown(path, self._owner, self._owner, follow_symlinks=False)
+
+    def _is_supplied(self, path: bytes) -> bool:
+        """Return whether the path is a link to what the export was supplied with, or below one."""
+        while path and self._links:
+            if path in self._links:
+                return True
+            path = os.path.dirname(path)
+        return False
 
     def _make_folders(self, folder: bytes) -> None:
         if folder in self._folders:
             return
         self._make_folders(os.path.dirname(folder))
         os.mkdir(self._top + b"/" + folder)
+        self._hand_over(self._top + b"/" + folder)
         self._folders.add(folder)
 
     def _delete(self, path: bytes) -> None:
@@ -144,10 +191,12 @@ class Export:
         if not missing:
             return
         for path in sorted(missing):
-            entry = self._files[path]
-            _remove(self._top + b"/" + path)
+            remove(self._top + b"/" + path)
             self._forget_folders_gone(os.path.dirname(path))
-            self._write(path, entry)
+            if path in self._links:
+                self._link(path)
+            else:
+                self._write(path, self._files[path])
 
     def _scan(self, folder: bytes, seen: set[bytes]) -> bool:
         """Walk the directory; delete what is not ours; note files that are as we wrote them. False: start over."""
@@ -163,7 +212,7 @@ class Export:
             if known is not None and known == _sign(entry.stat(follow_symlinks=False)):
                 seen.add(path)
             elif path not in self._folders or not entry.is_dir(follow_symlinks=False):
-                _remove(entry.path)
+                remove(entry.path)
             elif not self._scan(path, seen):
                 return False
         return True
@@ -186,7 +235,7 @@ def empty_folder(folder: Path) -> None:
             return
     except OSError:
         pass
-    _remove(path)
+    remove(path)
     os.makedirs(path)
 
 
@@ -195,7 +244,12 @@ def _sign(status: os.stat_result) -> _Sign:
     return (status.st_ino, status.st_size, status.st_mode, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _remove(path: bytes) -> None:
+def remove(path: bytes) -> None:
+    """Delete a file or a whole folder, also where rights were taken away; a link is not followed.
+
+    Raises:
+        OSError: it cannot be deleted.
+    """
     try:
         status = os.lstat(path)
     except FileNotFoundError:

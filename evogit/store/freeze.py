@@ -15,6 +15,7 @@ from pygit2.enums import FileStatus
 
 from evogit import config
 from evogit.errors import ConfigError
+from evogit.evaluator import Command
 from evogit.store import objects, trees
 from evogit.store.repository import Repository
 from evogit.store.task import Definition
@@ -59,13 +60,17 @@ def freeze(repo: Repository) -> Frozen:
     tracked = trees.files(repo, repo.commit(base).tree_id)
     text = _config_text(repo, tracked)
     settings = config.parse(text)
-    patterns = (*DEFAULT_PROTECTED, *settings.protected)
+    named_patterns = tuple(settings.evaluator.protected())
+    patterns = (*DEFAULT_PROTECTED, *settings.protected, *named_patterns)
     spec = pathspec.GitIgnoreSpec.from_lines(patterns)
     editable = pathspec.GitIgnoreSpec.from_lines(settings.editable)
     named = {path for path in _named_files(repo, settings.evaluator, tracked) if not editable.match_file(_text(path))}
     chosen = named | {path for path in tracked if spec.match_file(_text(path))}
-    chosen |= {path for path in _untracked(repo, settings.protected) if spec.match_file(_text(path))}
+    chosen |= {
+        path for path in _untracked(repo, (*settings.protected, *named_patterns)) if spec.match_file(_text(path))
+    }
     files = {path: entry for path in sorted(chosen) if (entry := _current(repo, path, tracked.get(path))) is not None}
+    _refuse_unmatched(settings.evaluator.setup_inputs, files)
     definition = Definition(
         base=base, config=settings, config_text=text, editable=settings.editable, protected=patterns, files=files
     )
@@ -92,13 +97,36 @@ def _config_text(repo: Repository, tracked: dict[bytes, Entry]) -> bytes:
 
 
 def _named_files(repo: Repository, evaluator: config.Evaluator, tracked: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the repository's files that the score command names, also as `python -m module`."""
-    command = evaluator.command
-    try:
-        words = shlex.split(command) if isinstance(command, str) else list(command)
-    except ValueError:
-        words = str(command).split()
+    """Yield the repository's files that the evaluator's commands name, also as `python -m module`."""
     known = set(tracked)
+    carried = tuple(os.fsencode(path.rstrip("/")) for path in evaluator.carry)
+    for command in evaluator.commands():
+        for path in _named_in(repo, _words(command), known):
+            if path in known or not (_is_below(path, carried) or _is_installed(repo, path)):
+                yield path
+
+
+def _is_below(path: bytes, folders: Iterable[bytes]) -> bool:
+    return any(path == folder or path.startswith(folder + b"/") for folder in folders)
+
+
+def _is_installed(repo: Repository, path: bytes) -> bool:
+    """Return whether it is a program of a virtual environment or of node's in the work tree: a tool, not a judge."""
+    parts = path.split(b"/")[:-1]
+    folders = [b"/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    return b"node_modules" in parts or (
+        repo.work is not None and any((repo.work / os.fsdecode(folder) / "pyvenv.cfg").is_file() for folder in folders)
+    )
+
+
+def _words(command: Command) -> list[str]:
+    try:
+        return shlex.split(command) if isinstance(command, str) else list(command)
+    except ValueError:
+        return str(command).split()
+
+
+def _named_in(repo: Repository, words: Iterable[str], known: set[bytes]) -> Iterator[bytes]:
     previous = ""
     for word in words:
         guesses = [word.rstrip(";&|")]
@@ -112,6 +140,14 @@ def _named_files(repo: Repository, evaluator: config.Evaluator, tracked: Iterabl
             if path in known or (repo.work and not guess.startswith(("/", "..")) and (repo.work / guess).is_file()):
                 yield path
         previous = word
+
+
+def _refuse_unmatched(patterns: Iterable[str], files: Iterable[bytes]) -> None:
+    """Check that what the setup reads exists: a digest of nothing would never change."""
+    for pattern in patterns:
+        spec = pathspec.GitIgnoreSpec.from_lines([pattern])
+        if not any(spec.match_file(_text(path)) for path in files):
+            raise ConfigError(f"{config.FILE_NAME}: evaluator.setup_inputs names {pattern!r}, which matches no file")
 
 
 def _untracked(repo: Repository, patterns: Iterable[str]) -> Iterator[bytes]:

@@ -73,11 +73,13 @@ def require(repo: Repository, task: Task) -> None:
     """
     if is_trusted(repo, task):
         return
-    command = task.definition.config.evaluator.command
-    words = plain_text(command if isinstance(command, str) else " ".join(command))
+    evaluator = task.definition.config.evaluator
+    words = plain_text(evaluator.described())
     shown = words if len(words) <= _SHOWN else words[:_SHOWN] + "…"
+    carried = plain_text(", ".join(evaluator.carry))[:_SHOWN]
+    in_sight = f", in sight of {carried} of your work tree" if carried else ""
     raise Untrusted(
         f"the definition of run {task.run} came from elsewhere; it would run `{shown}` as you, on "
-        f"{task.definition.base[:12]}: look at both (git show {task.tip[:12]}:evogit.toml), "
+        f"{task.definition.base[:12]}{in_sight}: look at both (git show {task.tip[:12]}:evogit.toml), "
         "then say --trust to `evogit agent`"
     )

@@ -1,0 +1,144 @@
+"""Scores from a test runner's JUnit report: how many of the base's tests passed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from xml.parsers import expat
+
+from evogit.evaluation.reading import bad, cut, read_plain, refusal
+from evogit.model import Measurement, Status
+from evogit.sandbox import Outcome
+
+MAX_REPORT_BYTES = 16 * 1024 * 1024
+_MAX_TESTS = 200_000
+_MOST_INSTANCES_BYTES = 32 * 1024
+"""A record holds 64 KiB; beside the instances there must be room for all else."""
+_NAMED = 5
+_COMPLAINTS = 15
+_LONGEST_LINE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The tests of a report by name, and whether each passed; a skipped one did not.
+
+    `complaints` is what was said against those that failed.
+    """
+
+    passed: Mapping[str, bool]
+    skipped: int
+    complaints: Mapping[str, str]
+
+
+def read(outcome: Outcome, path: Path, root: Path, timeout_s: float) -> Report | Measurement:
+    """Return the report an ended test runner left in `path`, or what is to be said instead.
+
+    A runner ends with 0 when all tests passed, and with 1 when some did not. `root` is a folder above `path`.
+    """
+    refused = refusal(outcome, timeout_s, accepted=(0, 1))
+    if refused:
+        return refused
+    try:
+        report = parse(read_plain(path, MAX_REPORT_BYTES, below=root))
+    except FileNotFoundError:
+        return bad(Status.FAILED, f"no result: the command wrote no JUnit report to {path.relative_to(root)}", outcome)
+    except (OSError, ValueError) as error:
+        return bad(Status.INVALID, f"the JUnit report: {error}", outcome)
+    if not report.passed:
+        return bad(Status.FAILED, "no result: the JUnit report holds no test", outcome)
+    return report
+
+
+def parse(content: bytes) -> Report:
+    """Return the report in `content`.
+
+    Raises:
+        ValueError: it is not well-formed XML, declares a document type or entities, or holds no report.
+    """
+    reading = _Reading()
+    try:
+        reading.parser.Parse(content, True)
+    except (expat.ExpatError, UnicodeError) as error:
+        raise ValueError(str(error)) from error
+    return Report(reading.passed, reading.skipped, reading.complaints)
+
+
+def measure(report: Report, expected: frozenset[str], outcome: Outcome) -> Measurement:
+    """Return how many of the expected tests passed; tests beside them do not count, a missing one fails it all."""
+    missing = sorted(expected - report.passed.keys())
+    if missing:
+        named = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
+        return bad(Status.FAILED, f"{len(missing)} of the base's {len(expected)} tests did not run: {named}", outcome)
+    instances = {name: float(report.passed[name]) for name in sorted(expected)}
+    return Measurement(
+        status=Status.OK,
+        value=sum(instances.values()),
+        metrics={"tests": float(len(instances)), "skipped": float(report.skipped)},
+        instances=_fitting(instances),
+        feedback=cut("\n".join(_failures(report, expected))),
+        seconds=outcome.seconds,
+    )
+
+
+def _failures(report: Report, expected: frozenset[str]) -> list[str]:
+    failed = [name for name in report.complaints if name in expected]
+    lines = [f"{name}: {report.complaints[name]}"[:_LONGEST_LINE] for name in failed[:_COMPLAINTS]]
+    return [*lines, *([f"{len(failed) - len(lines)} more failed"] if len(failed) > len(lines) else [])]
+
+
+def _fitting(instances: Mapping[str, float]) -> Mapping[str, float]:
+    """Return the tests, or how many passed by file or class where the tests would not fit into a record."""
+    if _size(instances) <= _MOST_INSTANCES_BYTES:
+        return instances
+    groups: Counter[str] = Counter()
+    for name, passed in instances.items():
+        groups[name.partition("::")[0]] += int(passed)
+    grouped = {name: float(count) for name, count in groups.items()}
+    return grouped if _size(grouped) <= _MOST_INSTANCES_BYTES else {}
+
+
+def _size(instances: Mapping[str, float]) -> int:
+    return sum(len(name.encode("utf-8", "replace")) * 2 + 8 for name in instances)
+
+
+class _Reading:
+    """Follows the elements: which test we are in, and whether something was said against it."""
+
+    def __init__(self) -> None:
+        self.passed: dict[str, bool] = {}
+        self.skipped = 0
+        self.complaints: dict[str, str] = {}
+        self._inside = ""
+        self._depth = 0
+        self.parser = expat.ParserCreate("utf-8")  # whatever it declares: codecs fail in ways of their own
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.StartDoctypeDeclHandler = _refuse_doctype
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if self._depth == 0 and name not in ("testsuites", "testsuite"):
+            raise ValueError(f"it begins with <{name[:100]}>, not with <testsuites> or <testsuite>")
+        self._depth += 1
+        if name == "testcase":
+            place = attributes.get("classname") or attributes.get("file") or ""
+            self._inside = f"{place}::{attributes.get('name', '')}"
+            self.passed.setdefault(self._inside, True)  # a test that stands twice must pass twice
+            if len(self.passed) > _MAX_TESTS:
+                raise ValueError(f"it has more than {_MAX_TESTS} tests")
+        elif self._inside and name in ("failure", "error", "skipped"):
+            self.passed[self._inside] = False
+            self.skipped += name == "skipped"
+            if name != "skipped":
+                self.complaints.setdefault(self._inside, " ".join(attributes.get("message", "").split()))
+
+    def _end(self, name: str) -> None:
+        self._depth -= 1
+        if name == "testcase":
+            self._inside = ""
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise ValueError("it declares a document type")

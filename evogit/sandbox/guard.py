@@ -1,0 +1,119 @@
+"""A process that outlives a killed agent just long enough to kill what the agent had running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from evogit.sandbox import processes
+from evogit.sandbox.job import MARK
+
+_QUIET_ROUNDS = 3
+_KILL_ROUNDS = 500
+_KILL_PAUSE_S = 0.02
+
+
+class Guard:
+    """A forked process that reads what runs, and kills it when the agent's end of the pipe closes.
+
+    It leaves the agent's session, so that a signal to the whole process group cannot end it first. It shares the locks
+    on the agent's name and on its user id in the sandbox, so that nobody takes them up, and the folder that goes with
+    the name, while anything still runs.
+    """
+
+    def __init__(self) -> None:
+        reader, self._writer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self._writer)
+            _live(reader)
+        os.close(reader)
+
+    def expect(self, mark: str) -> None:
+        """Say that a process starts whose environment has `mark`: an agent killed just now could not name its group."""
+        self._tell(b"start %s\n" % os.fsencode(mark).hex().encode())
+
+    def watch(self, group: int, inner: int | None) -> None:
+        """Name the process group that runs now, and the first process inside its sandbox."""
+        self._tell(b"group %d\n" % group)
+        if inner is not None:
+            self._tell(b"inner %d\n" % inner)
+
+    def rest(self) -> None:
+        """Say that nothing runs."""
+        self._tell(b"rest\n")
+
+    def close(self) -> None:
+        """End the guard."""
+        os.close(self._writer)
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+    def _tell(self, line: bytes) -> None:
+        with suppress(BrokenPipeError):
+            os.write(self._writer, line)
+
+
+@dataclass(slots=True)
+class _Known:
+    mark: bytes = b""
+    group: int = 0
+    inner: int | None = None
+
+    def hear(self, word: bytes, rest: bytes) -> None:
+        """Take in one line of the agent's."""
+        if word == b"inner":
+            with suppress(OSError):
+                self.inner = os.pidfd_open(int(rest))  # its number may be another's by the time it is to be killed
+            return
+        if word in (b"start", b"rest"):
+            self.mark = b"%s=%s" % (MARK.encode(), bytes.fromhex(rest.decode())) if rest else b""
+        self.group = int(rest) if word == b"group" else 0
+        if self.inner is not None:
+            os.close(self.inner)
+            self.inner = None
+
+    def kill(self) -> None:
+        """Kill what was running when the agent was last heard of."""
+        if self.inner is not None:
+            # It is the sandbox's, and a candidate may have taken from it that it dies with its parent.
+            with suppress(OSError):
+                signal.pidfd_send_signal(self.inner, signal.SIGKILL)
+        if self.group:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.group, signal.SIGKILL)
+        if self.mark:
+            _kill_marked(self.mark)
+
+
+def _live(reader: int) -> None:
+    """The guard's whole life; it never returns."""
+    try:
+        os.setsid()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        known = _Known()
+        with open(reader, "rb") as lines:
+            for line in lines:
+                word, _, rest = line[:-1].partition(b" ")
+                known.hear(word, rest)
+        known.kill()
+    finally:
+        os._exit(0)
+
+
+def _kill_marked(mark: bytes) -> None:
+    """Kill every process that inherited this environment entry, also one that left its process group."""
+    quiet = 0
+    for _ in range(_KILL_ROUNDS):
+        found = [pid for pid in processes.pids() if mark in processes.environment(pid).split(b"\0")]
+        for pid in found:
+            processes.kill(pid)
+        # A process between fork and exec does not show its own environment yet: look again a few times.
+        quiet = 0 if found else quiet + 1
+        if quiet == _QUIET_ROUNDS:
+            return
+        time.sleep(_KILL_PAUSE_S)

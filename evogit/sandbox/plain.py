@@ -1,0 +1,164 @@
+"""A started process, and the sandbox that is none: the process runs as the user, in its own process group."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from evogit.sandbox import processes
+from evogit.sandbox.job import Job, Limits
+
+_SIGNALS = range(129, 193)
+"""Exit codes that stand for a signal where a shell or a sandbox reports it."""
+_MOMENT_S = 5.0
+
+
+@dataclass(slots=True)
+class Started:
+    """A running process; `inner` is the first process inside its sandbox, by its number out here.
+
+    `report` is where the sandbox says how the process inside ended.
+    """
+
+    process: subprocess.Popen[bytes]
+    inner: int | None = None
+    report: int | None = None
+    _inner_fd: int | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.inner is not None:
+            with suppress(OSError):
+                self._inner_fd = os.pidfd_open(self.inner)
+
+    @property
+    def top(self) -> int:
+        """The process all others descend from."""
+        return self.process.pid if self.inner is None else self.inner
+
+    def kill(self) -> None:
+        """Kill it with all that is in its sandbox, or in its process group, and wait for it."""
+        if self._inner_fd is not None:
+            # With the first process of a process id namespace the kernel kills all others of it. Killed from outside,
+            # it cannot have been talked out of dying, and the process around it has an end to report.
+            with suppress(OSError):
+                signal.pidfd_send_signal(self._inner_fd, signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(_MOMENT_S)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def close(self) -> None:
+        """Give back its descriptors."""
+        for descriptor in (self._inner_fd, self.report):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._inner_fd = self.report = None
+        if self.process.stdout:
+            self.process.stdout.close()
+
+    def exit_code(self, output: bytes) -> int:
+        """Return how it ended by itself; negative: a signal.
+
+        Raises:
+            OSError: it was never started inside its sandbox.
+        """
+        code = self.process.returncode
+        if self.report is None:
+            return code
+        if code >= 0 and b'"exit-code"' not in _read_all(self.report):
+            raise OSError(output.decode("utf-8", "replace").strip() or f"bwrap ended with exit code {code}")
+        return 128 - code if code in _SIGNALS else code
+
+
+class Sandbox(Protocol):
+    """Starts processes, each confined in its way."""
+
+    kind: str
+    """What a record says of the confinement a score was measured in."""
+    owner: int | None
+    """The user whose the files must be that a process is to write; None: the one who runs evogit."""
+    limits: Limits
+    """What a job may use."""
+
+    def start(self, job: Job) -> Started:
+        """Start the job.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        ...
+
+    def described(self) -> str:
+        """Return what it is, in words."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
+class Plain:
+    """No confinement: a scrubbed environment and a process group is all there is."""
+
+    kind = "none"
+    owner: int | None = None
+    limits = Limits()
+
+    def start(self, job: Job) -> Started:
+        """Start the job.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        return Started(spawn(job.argv, job))
+
+    def described(self) -> str:
+        """Return what it is, in words."""
+        return "none: candidates run as you, with your files, keys and network in reach"
+
+    def close(self) -> None:
+        """There is nothing to give back."""
+
+
+def spawn(argv: Sequence[str], job: Job, descriptors: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    """Start a program in the folder and with the environment of a job, leading a session of its own.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    return subprocess.Popen(
+        list(argv),
+        cwd=job.cwd,
+        env=dict(job.environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=descriptors,
+    )
+
+
+def reap_orphans(but: int) -> None:
+    """Kill and reap every child of this process except one: what launched processes left behind."""
+    for _ in range(1000):
+        orphans = [pid for pid in processes.children(os.getpid()) if pid != but]
+        if not orphans:
+            return
+        for pid in orphans:
+            processes.kill(pid)
+        for pid in orphans:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def _read_all(descriptor: int) -> bytes:
+    found = b""
+    while chunk := os.read(descriptor, 4096):
+        found += chunk
+    return found

@@ -1,0 +1,105 @@
+"""A sandbox to try to get out of: the folders of one agent, its launcher, and a look at what is left afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+from evogit.errors import UsageError
+from evogit.sandbox import Job, Launcher, Outcome, Wish, choose
+from evogit.sandbox.bubblewrap import Bubblewrap, Programs, Sight
+from evogit.sandbox.job import CONFINED, Limits
+
+PATH = os.pathsep.join((str(Path(sys.executable).parent), os.defpath, "/usr/bin", "/bin"))
+
+
+@cache
+def why_not() -> str | None:
+    """Return why this machine has no sandbox, or None."""
+    try:
+        choose(Wish(kind="bwrap", where="a test", trusted=False, caller={"PATH": PATH})).close()
+    except UsageError as error:
+        return str(error)
+    return None
+
+
+class Cage:
+    """Runs commands in a sandbox, in folders of its own."""
+
+    def __init__(
+        self, folder: Path, home: Path, limits: Limits = CONFINED, cancelled: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.tree, self.scratch = folder / "tree", folder / "scratch"
+        for made in (self.tree, self.scratch, self.scratch / "home", self.scratch / "tmp"):
+            made.mkdir(parents=True)
+        bwrap, setpriv = (shutil.which(name, path=PATH) for name in ("bwrap", "setpriv"))
+        programs = Programs(bwrap=bwrap or "bwrap", setpriv=setpriv, version=(0, 8))
+        self.launcher = Launcher(cancelled, Bubblewrap(programs, Sight(homes=[home]), limits))
+        self.result = self.scratch / "result.json"
+        if self.launcher.owner is not None:
+            os.chown(self.tree, self.launcher.owner, self.launcher.owner)
+
+    def run(
+        self, command: str | tuple[str, ...], timeout_s: float = 60, memory_mb: int | None = None,
+        environment: Mapping[str, str] | None = None, path: str = PATH,
+    ) -> Outcome:  # fmt: skip
+        """Run a command to its end, and check that nothing is left of it."""
+        job = Job(
+            argv=("/bin/sh", "-c", command) if isinstance(command, str) else command,
+            cwd=self.tree,
+            environment={
+                "PATH": path, "HOME": str(self.scratch / "home"), "TMPDIR": str(self.scratch / "tmp"),
+                "EVOGIT_RESULT": str(self.result), **(environment or {}),
+            },
+            timeout_s=timeout_s,
+            writable=(self.scratch,),
+            memory_mb=memory_mb,
+        )  # fmt: skip
+        try:
+            return self.launcher.launch(job)
+        finally:
+            assert survivors(self.result, self.launcher.owner) == []
+
+    def python(self, program: str, timeout_s: float = 60) -> str:
+        """Run a Python program that is to end well, and return what it prints."""
+        done = self.run(("python", "-c", program), timeout_s)
+        said = done.output.decode()
+        assert done.exit_code == 0, said
+        return said.strip()
+
+
+@contextmanager
+def cage(folder: Path, home: Path, limits: Limits = CONFINED) -> Iterator[Cage]:
+    """Make a cage and check at the end that nothing is left of it."""
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    made = Cage(folder, home, limits)
+    owner = made.launcher.owner
+    try:
+        yield made
+    finally:
+        made.launcher.close()
+    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+    assert left == []
+    assert survivors(made.result, owner) == []
+
+
+def survivors(result: Path, owner: int | None) -> list[int]:
+    """Return the processes that have this result file in their environment, or belong to this user."""
+    mark = f"EVOGIT_RESULT={result}".encode()
+    found = []
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            entries = Path(f"/proc/{name}/environ").read_bytes().split(b"\0")
+            is_owners = owner is not None and os.stat(f"/proc/{name}").st_uid == owner
+        except OSError:
+            continue
+        if mark in entries or is_owners:
+            found.append(int(name))
+    return found
