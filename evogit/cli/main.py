@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
@@ -53,6 +54,17 @@ Exit codes:
   125  untestable (evaluate, for git bisect run)
   130  interrupted (143: terminated)
 """
+
+
+_REMEDIES = {
+    errno.EMFILE: "raise the limit on open files (ulimit -n) to 64 or more",
+    errno.ENFILE: "close programs that hold many files open",
+    errno.EAGAIN: "start fewer agents, or raise the limit on processes (ulimit -u)",
+    errno.ENOMEM: "start fewer agents, or free memory",
+    errno.ENOSPC: "free space on the disk",
+    errno.EDQUOT: "free space in your quota",
+}
+"""What helps where a resource has run out, by the number of the error."""
 
 
 class _Lazy(click.Group):
@@ -134,9 +146,18 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `evogit log | head`: no second complaint
         code = 0
     except Exception as error:  # noqa: BLE001 - the one place where a bug becomes a log file
-        _complain(_bug(error))
-        code = 70
+        short = _shortage(error)
+        _complain(short or _bug(error))
+        code = 1 if short else 70
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _shortage(error: Exception) -> str | None:
+    """Return what the machine ran out of and what helps, or None: that is no bug."""
+    remedy = _REMEDIES.get(error.errno) if isinstance(error, OSError) and error.errno is not None else None
+    if isinstance(error, MemoryError):
+        remedy = _REMEDIES[errno.ENOMEM]
+    return f"this machine has no more to give: {str(error) or 'memory'}; {remedy}" if remedy else None
 
 
 def _complain(text: str) -> None:
