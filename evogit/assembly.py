@@ -50,7 +50,7 @@ def proposer(definition: Definition) -> Proposer:
 
 def policy(definition: Definition) -> Policy:
     """Return how agents of a definition choose parents."""
-    return Policy(selection=definition.selection, merges=definition.merges)
+    return Policy(selection=definition.selection, merges=definition.merges, features=definition.features)
 
 
 def meter(repo: Repository, task: Task, folder: Path, launcher: Launcher, caller: Mapping[str, str]) -> CommandMeter:

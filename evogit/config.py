@@ -61,15 +61,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     agents: tuple[AgentUse, ...] = (AgentUse(use="tuner"),)
 
 
+Selection = Literal[
+    "greedy", "tournament", "base", "clade", "rank", "sigmoid", "pareto", "elites", "uct", "lexicase", "distant"
+]
+
+
 class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An agent definition, `agents/<name>.toml`.
 
+    `selection` is how it chooses what to edit; `features`, for `elites`, are metrics with the width of a cell.
     `merges` is the share of its plans that merge two or more lineages while any are promising; the others edit one.
     """
 
     summary: _Text
     proposer: Literal["tuner"]
-    selection: Literal["greedy", "tournament", "base", "clade"] = "greedy"
+    selection: Selection = "greedy"
+    features: dict[_Text, Annotated[float, msgspec.Meta(gt=0)]] = {}
     merges: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
 

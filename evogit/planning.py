@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from evogit.errors import StorageError
@@ -13,9 +13,16 @@ from evogit.model import AgentName, CommitId, Operator, Plan
 from evogit.phylogeny import Phylogeny
 from evogit.selection.base import Base
 from evogit.selection.clade import Clade
+from evogit.selection.distant import Distant
+from evogit.selection.elites import Elites
 from evogit.selection.greedy import Greedy
+from evogit.selection.lexicase import Lexicase
+from evogit.selection.pareto import Pareto
 from evogit.selection.protocol import Field, Selector
+from evogit.selection.rank import Rank
+from evogit.selection.sigmoid import Sigmoid
 from evogit.selection.tournament import Tournament
+from evogit.selection.uct import Uct
 from evogit.store.repository import Repository
 
 _PREFER = 0.5
@@ -25,15 +32,30 @@ SELECTORS: Mapping[str, Callable[[], Selector]] = {
     "tournament": Tournament,
     "base": Base,
     "clade": Clade,
+    "rank": Rank,
+    "sigmoid": Sigmoid,
+    "pareto": Pareto,
+    "elites": Elites,
+    "uct": Uct,
+    "lexicase": Lexicase,
+    "distant": Distant,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How parents are chosen: by which selection, and what share of plans are merges while any is promising."""
+    """How parents are chosen: by which selection, and what share of plans are merges while any is promising.
+
+    `features` are metrics that tell kinds apart for `elites`, each with the width of a cell.
+    """
 
     selection: str
     merges: float
+    features: Mapping[str, float] = field(default_factory=dict)
+
+    def selector(self) -> Selector:
+        """Return what chooses a parent."""
+        return Elites(self.features) if self.selection == "elites" else SELECTORS[self.selection]()
 
 
 class Planner:
@@ -42,7 +64,7 @@ class Planner:
     def __init__(self, repo: Repository, graph: Phylogeny, policy: Policy) -> None:
         self._graph = graph
         self._policy = policy
-        self._selector = SELECTORS[policy.selection]()
+        self._selector = policy.selector()
         self._mates = Mates(repo, graph)
 
     def plan(self, seed: int) -> Plan | None:

@@ -42,11 +42,18 @@ class Family:
         self._ticks = count()
         self._made = count()
 
-    def score(self, commit: CommitId, value: float | None, *, by: str = "a-1-000000") -> None:
+    def score(
+        self,
+        commit: CommitId,
+        value: float | None,
+        *,
+        by: str = "a-1-000000",
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
         """Record a measurement; without a value, a failed one."""
         tree = TreeId(str(self.repo.commit(commit).tree_id))
         status = Status.FAILED if value is None else Status.OK
-        record = self._ledger(by).score(tree, Measurement(status=status, value=value), "none")
+        record = self._ledger(by).score(tree, Measurement(status=status, value=value, metrics=metrics or {}), "none")
         self._write(by, commit, [record])
 
     def child(
@@ -56,6 +63,7 @@ class Family:
         by: str = "a-1-000000",
         files: Mapping[str, bytes | None] | None = None,
         instances: Mapping[str, float] | None = None,
+        metrics: Mapping[str, float] | None = None,
     ) -> CommitId:
         """Make a scored candidate; without `files` it differs from its first parent in a file of its own."""
         ledger = self._ledger(by)
@@ -67,7 +75,7 @@ class Family:
         plan = Plan(operator=operator, parents=parents, seed=number)
         commit = ledger.candidate(tree, plan, f"candidate {number}")
         status = Status.FAILED if value is None else Status.OK
-        measured = Measurement(status=status, value=value, instances=instances or {})
+        measured = Measurement(status=status, value=value, instances=instances or {}, metrics=metrics or {})
         self._write(by, commit, [ledger.proposal(plan, {}), ledger.score(tree, measured, "none")])
         return commit
 

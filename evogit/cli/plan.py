@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import click
 
@@ -76,7 +77,7 @@ def _who(reading: Reading, agent: str | None) -> tuple[AgentName, str]:
 
 def _policy(use: str, selection: str | None, merges: float | None) -> Policy:
     given = assembly.policy(resources.definition(use))
-    return Policy(selection=selection or given.selection, merges=given.merges if merges is None else merges)
+    return replace(given, selection=selection or given.selection, merges=given.merges if merges is None else merges)
 
 
 def _counted(plans: list[Plan]) -> list[tuple[Plan, int]]:

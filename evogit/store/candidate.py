@@ -34,6 +34,11 @@ class Candidate:
         middle = len(values) // 2
         return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
 
+    def judged(self, evaluator: str) -> Score | None:
+        """Return the measurement by this evaluator whose metrics and instances stand for all, or None."""
+        valid = [score for score in self.scores if score.evaluator == evaluator and score.value is not None]
+        return min(valid, key=lambda score: (score.agent, score.seq), default=None)
+
     @property
     def is_pruned(self) -> bool:
         """Whether the last word of any person on it, comments aside, is to prune it."""
