@@ -17,6 +17,7 @@ _Positive = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
 _Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 Command = _Text | Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)]
 """A string is run by `/bin/sh -c`, a list without a shell."""
+Mode = Literal["command", "split"]
 ResultKind = Literal["file", "stdout-json", "regex", "exit-code", "junit"]
 
 
@@ -31,10 +32,14 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """`[evaluator]`: what scores a candidate.
 
     One of `command` and `pytest` is there. `result` says where the score stands: `pattern` belongs to `regex`, `junit`
-    to `junit`. Limits are for each command run; `timeout_s` is wall time in seconds.
+    to `junit`. Limits are for each command run; `timeout_s` is wall time in seconds. With mode `split` those that
+    score see the files `trusted` names (patterns) and no candidate; `worker` sees the candidate and none of those.
     """
 
+    mode: Mode = "command"
     command: Command | None = None
+    worker: Command | None = None
+    trusted: tuple[_Text, ...] = ()
     pytest: _Text | None = None
     result: ResultKind = "file"
     pattern: _Text | None = None
@@ -53,8 +58,18 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Yield every command there is, in the order they are run."""
         yield from (self.setup,) if self.setup else ()
         yield from self.gates
+        yield from self.scorers()
+        yield from (self.worker,) if self.worker else ()
+
+    def scorers(self) -> Iterator[Command]:
+        """Yield the commands whose result is a score."""
         yield from (stage.command for stage in self.stages)
         yield from (self.command,) if self.command else ()
+
+    def beside(self) -> Iterator[Command]:
+        """Yield the commands that run candidates where those that score do not."""
+        yield from self.gates
+        yield from (self.worker,) if self.worker else ()
 
     def longest_s(self) -> float:
         """Return how many seconds all commands of one evaluation may take together."""
@@ -63,12 +78,14 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def described(self) -> str:
         """Return what is run, in words."""
-        said = [shown(command) for command in self.commands()]
-        return " && ".join(said if self.pytest is None else [*said, f"pytest {self.pytest}"])
+        said = [shown(command) for command in self.commands() if command is not self.worker]
+        said += [f"pytest {self.pytest}"] if self.pytest is not None else []
+        return " && ".join(said) + (f" beside {shown(self.worker)}" if self.worker else "")
 
     def protected(self) -> Iterator[str]:
         """Yield patterns of files that candidates must not change, since the table names them."""
         yield from self.setup_inputs
+        yield from self.trusted
         for word in _words(self.pytest or ""):
             path = os.path.normpath(word.partition("::")[0])
             if not word.startswith("-") and path != "." and not path.startswith(("/", "..")):
@@ -90,6 +107,7 @@ def _mistakes(evaluator: Evaluator) -> Iterator[tuple[str, str]]:
         yield "", "needs one of 'command' and 'pytest'"
     if evaluator.pytest is not None and evaluator.result not in ("file", "junit"):
         yield "result", f"is {evaluator.result!r}: pytest's result is always read as 'junit'; leave it out"
+    yield from _split_mistakes(evaluator)
     yield from _pattern_mistakes(evaluator)
     if evaluator.junit is not None and (evaluator.result != "junit" or evaluator.pytest is not None):
         yield "junit", "is only read with a command and result = 'junit'"
@@ -100,6 +118,17 @@ def _mistakes(evaluator: Evaluator) -> Iterator[tuple[str, str]]:
     for path in evaluator.carry:
         if not _is_inside(path):
             yield "carry", f"names {path!r}: expected paths inside the repository, without '..'"
+
+
+def _split_mistakes(evaluator: Evaluator) -> Iterator[tuple[str, str]]:
+    if evaluator.mode != "split":
+        for key in ("worker", "trusted"):
+            if getattr(evaluator, key):
+                yield key, "belongs to mode = 'split'"
+    elif evaluator.pytest is not None:
+        yield "mode", "is 'split', which cannot go with pytest: a test runner imports the candidate; use a scorer"
+    elif evaluator.result == "junit":
+        yield "mode", "is 'split', which cannot go with result = 'junit': a test runner imports the candidate"
 
 
 def _pattern_mistakes(evaluator: Evaluator) -> Iterator[tuple[str, str]]:
