@@ -69,6 +69,7 @@ def meter(repo: Repository, task: Task, folder: Path, launcher: Launcher, caller
         known_tests=KnownTests(repo, task),
         supplies=lambda: preparing.supplies(repo, task, launcher, caller),
         scorer=Export(repo, definition, folder / "scorer" / "tree", owner) if is_split else None,
+        trusted=definition.trusted,
         is_trusted=definition.is_trusted,
     )
     return CommandMeter(definition.config.evaluator, export, launcher, caller, context)

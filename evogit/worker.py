@@ -1,7 +1,7 @@
-"""The worker of a split evaluator that names no other: `python worker.py FOLDER…` calls functions of the candidate.
+"""The worker of a split evaluator that names no other: calls functions of the candidate, which is in `sys.argv[1:]`.
 
-It needs nothing but Python 3.8. It forks a process for each block of calls, which imports the candidate from FOLDER;
-this one only hands lines on, so it can end a process that hangs. FORMAT.md has the protocol.
+It needs nothing but Python 3.8. It forks a process for each block of calls, which imports the candidate; this
+one only hands lines on, so it can end a process that hangs. FORMAT.md has the protocol.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def main() -> None:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)  # what the candidate prints is no answer
     sys.stdout = sys.stderr
-    if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
-        del sys.path[0]
+    folder = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [path for path in sys.path if path != folder]
     Relay(requests, answers, sys.argv[1:]).run()
 
 
@@ -230,7 +230,3 @@ def _write(descriptor: int, line: bytes) -> bool:
     except BrokenPipeError:
         return False
     return True
-
-
-if __name__ == "__main__":
-    main()

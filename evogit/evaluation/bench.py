@@ -118,7 +118,15 @@ class Bench:
             Cancelled: the caller wants to stop.
             OSError: it cannot be started.
         """
-        return self._launcher.launch(self.job(command, more))
+        return self.run_job(self.job(command, more))
+
+    def run_job(self, job: Job) -> Outcome:
+        """Run a job of this bench.
+
+        Raises:
+            Cancelled, OSError: as for `run`.
+        """
+        return self._launcher.launch(job)
 
     def run_beside(self, companion: Companion, job: Job) -> Outcome:
         """Run a job of this bench, which has the ends of the companion's pipes by their numbers.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from evogit.errors import StorageError
+from evogit.errors import EvaluatorBroken, StorageError
 from evogit.evaluation import junit, pytest_command, results
 from evogit.evaluation.bench import Bench, Supplies
 from evogit.evaluation.reading import refusal, under
@@ -35,7 +35,8 @@ class Context:
     """What a meter knows of the run beside its evaluator: which scores are better, and the base.
 
     `supplies` finds what the exports need beside their trees, and is asked once, before the first measurement.
-    `scorer` is where what scores runs when the evaluator is a split one, and `is_trusted` tells its paths.
+    For a split evaluator, `scorer` is where what scores runs, `trusted` are the files that only it sees, and
+    `is_trusted` tells paths that only it may see.
     """
 
     direction: Direction = Direction.MAXIMIZE
@@ -43,6 +44,7 @@ class Context:
     known_tests: KnownTests | None = None
     supplies: Callable[[], Supplies] = Supplies
     scorer: Export | None = None
+    trusted: Collection[bytes] = ()
     is_trusted: Callable[[bytes], bool] = lambda _: False
 
 
@@ -86,6 +88,19 @@ class CommandMeter:
             return Measurement(status=Status.FAILED, feedback=str(error))
         except OSError as error:
             return Measurement(status=Status.ERROR, feedback=_os_reason(error))
+
+    def exposed(self, tree: TreeId) -> Sequence[str] | None:
+        """Return which of the scorer's files the candidate could read (see `Split.exposed`); None: there is no scorer.
+
+        Raises:
+            Cancelled, EvaluatorBroken: as for `measure`, or it could not be found out.
+            StorageError: the tree cannot be exported.
+        """
+        self._supply()
+        try:
+            return self._split.exposed(tree, self._context.trusted) if self._split else None
+        except OSError as error:
+            raise EvaluatorBroken(_os_reason(error)) from error
 
     def _supply(self) -> None:
         if self._supplied:
