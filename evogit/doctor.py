@@ -142,23 +142,19 @@ def _about_evaluator(repo: Repository, unwritten: task.Task, meter: CommandMeter
 
 
 def _about_split(unwritten: task.Task, meter: CommandMeter, kind: str) -> Iterator[Finding]:
-    count = len(unwritten.definition.trusted)
-    files = f"the {count} files" if count != 1 else "the file"
     if unwritten.definition.config.evaluator.mode != "split":
         return
     if kind == NONE:
-        yield Finding(
-            "warning", "split", f"without a sandbox a candidate can read {files} that only the scorer is to see"
-        )
+        yield Finding("warning", "split", "without a sandbox a candidate can read what only the scorer is to see")
         return
     exposed = meter.exposed(unwritten.base_tree)
     if exposed:
         text = f"a candidate can read what only the scorer is to see: {'; '.join(exposed[:_FEW])}; remove the copies"
         yield Finding("problem", "split", text)
     else:
-        yield Finding(
-            "ok", "split", f"searched from a candidate's place: none of {files} that only the scorer sees is there"
-        )
+        trusted = _few(dict.fromkeys(sorted(unwritten.definition.trusted)))
+        text = f"searched all a candidate can read: what only the scorer is to see is not there, such as {trusted}"
+        yield Finding("ok", "split", text)
 
 
 def _about_measurements(first: Measurement, second: Measurement) -> Finding:

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cage import PATH, why_not
+from cage import PATH, cage, why_not
 from conftest import Checkout
 
 from evogit import assembly, config
 from evogit.errors import ConfigError
 from evogit.model import Measurement, Status, TreeId
-from evogit.sandbox import Launcher, Wish, choose
+from evogit.sandbox import Job, Launcher, Wish, choose
 from evogit.store import objects, task, trees
 from evogit.store.freeze import freeze
 from evogit.store.repository import open_repository
@@ -235,18 +235,21 @@ def answer(x):
     return TABLE.get(x, 0)
 """,
     "searches the disk": f"""
-import os, re
-def search():
+import glob, os
+def places():
+    yield from glob.glob("/proc/[0-9]*/environ") + glob.glob("/proc/[0-9]*/cmdline") + glob.glob("/proc/[0-9]*/fd/*")
     for folder, folders, names in os.walk("/"):
-        folders[:] = [name for name in folders if name not in ("sys", "usr", "dev", "lib", "lib64")]
-        for name in names:
-            try:
-                with open(os.path.join(folder, name), "rb", buffering=0) as file:
-                    content = file.read(100_000)
-            except OSError:
-                continue
-            if b"{_CANARY[:12]}" + b"{_CANARY[12:]}" in content or b"EVOGIT" + b"_SEED=" in content:
-                return 7
+        folders[:] = [name for name in folders if name not in ("proc", "sys", "usr", "dev", "lib", "lib64")]
+        yield from (os.path.join(folder, name) for name in names)
+def search():
+    for path in places():
+        try:
+            with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
+                content = file.read(100_000) or b""
+        except OSError:
+            continue
+        if b"{_CANARY[:12]}" + b"{_CANARY[12:]}" in content or b"EVOGIT" + b"_SEED=" in content:
+            return 7
     return 0
 KEY = search()
 def answer(x):
@@ -388,7 +391,8 @@ def test_the_doctor_searches_from_the_candidates_place(split: Trial) -> None:
     for name in ("EVOGIT_SANDBOX", "EVOGIT_I_TRUST_THIS_CODE"):
         checkout.environment.pop(name)
     said = checkout.evogit("doctor").stdout
-    assert "split: searched from a candidate's place: none of the 2 files that only the scorer sees is there" in said
+    found = "what only the scorer is to see is not there, such as answers/key.json, score.py"
+    assert f"split: searched all a candidate can read: {found}" in " ".join(said.split())
     assert "when these are broken: lib/__init__.py;" in said  # of what can be broken, only the rule matters
     shutil.copy(checkout.path / "answers" / "key.json", checkout.path / "lib" / "copy.json")
     checkout.commit()
@@ -419,6 +423,24 @@ def test_a_worker_that_cannot_start_is_explained(bare: Trial) -> None:
     assert found.status is Status.FAILED
     assert "the candidate failed: the worker has ended" in found.feedback
     assert "no-such-program: not found" in found.feedback
+
+
+@_needs_one
+def test_many_sandboxes_are_made_at_the_same_time(tmp_path: Path, world: dict[str, str]) -> None:
+    """Each must read the filter of system calls and the small /etc from their beginning."""
+    with cage(tmp_path / "agent", Path(world["HOME"])) as made:
+        job = Job(
+            argv=("/bin/sh", "-c", "grep Seccomp: /proc/self/status; cat /etc/hosts"), cwd=made.tree,
+            environment={"PATH": PATH}, timeout_s=60, talks=True,
+        )  # fmt: skip
+        companions = [made.launcher.open(job) for _ in range(8)]
+        said = []
+        for companion in companions:
+            with open(companion.output, "rb", closefd=False) as file:
+                said.append(file.read())
+            companion.close()
+    assert said == [said[0]] * 8
+    assert b"localhost" in said[0]
 
 
 # Another language
