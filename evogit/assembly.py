@@ -60,14 +60,19 @@ def meter(repo: Repository, task: Task, folder: Path, launcher: Launcher, caller
         Untrusted: its definition came from elsewhere, and nobody here said that it may run.
     """
     trust.require(repo, task)
-    export = Export(repo, task.definition, folder / "tree", launcher.owner)
+    definition, owner = task.definition, launcher.owner
+    export = Export(repo, definition, folder / "tree", owner, hidden=definition.trusted)
+    is_split = definition.config.evaluator.mode == "split"
     context = Context(
-        direction=task.definition.config.direction,
+        direction=definition.config.direction,
         base=task.base_tree,
         known_tests=KnownTests(repo, task),
         supplies=lambda: preparing.supplies(repo, task, launcher, caller),
+        scorer=Export(repo, definition, folder / "scorer" / "tree", owner) if is_split else None,
+        trusted=definition.trusted,
+        is_trusted=definition.is_trusted,
     )
-    return CommandMeter(task.definition.config.evaluator, export, launcher, caller, context)
+    return CommandMeter(definition.config.evaluator, export, launcher, caller, context)
 
 
 class Crew:

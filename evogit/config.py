@@ -7,13 +7,14 @@ import math
 import re
 import sys
 import tomllib
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 
 from evogit.errors import ConfigError
-from evogit.evaluator import Evaluator, ResultKind, Stage, mistake
-from evogit.evaluator import digest as evaluator_digest
+from evogit.evaluator_table import Evaluator, Mode, ResultKind, Stage, mistake
+from evogit.evaluator_table import digest as evaluator_digest
 from evogit.model import Direction
 
 __all__ = [
@@ -27,6 +28,10 @@ _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 _Positive = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
 _Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+_WORDS: Mapping[str, Sequence[str]] = {
+    "evaluator.result": get_args(ResultKind),
+    "evaluator.mode": get_args(Mode),
+}
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
 
@@ -131,7 +136,7 @@ def _explain(message: str, table: dict[str, Any], kind: type[msgspec.Struct]) ->
     if isinstance(value, float) and not math.isfinite(value):
         what = "expected a finite number"
     elif what.startswith("Invalid enum value"):
-        words = get_args(ResultKind) if path.endswith(".result") else tuple(Direction)
+        words = _WORDS.get(path, tuple(Direction))
         what = f"use {', '.join(repr(str(word)) for word in words[:-1])} or {str(words[-1])!r}"
     elif path.endswith(".use"):
         what = "expected the name of an agent definition, such as 'tuner'"

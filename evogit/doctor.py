@@ -116,7 +116,9 @@ def _check_evaluator(repo: Repository, environment: Mapping[str, str], sandbox: 
     found = [Finding(level, "sandbox", chosen.described())]
     try:
         meter = assembly.meter(repo, unwritten, folder, launcher, environment)
-        found = [*_about_evaluator(repo, unwritten, meter), *found]
+        found = [
+            *_about_evaluator(repo, unwritten, meter), *_about_split(unwritten, meter, chosen.kind), *found,
+        ]  # fmt: skip
     except EvogitError as error:
         found = [Finding("problem", "evaluator", str(error)), *found]
     finally:
@@ -137,6 +139,22 @@ def _about_evaluator(repo: Repository, unwritten: task.Task, meter: CommandMeter
         seen = sight.look(repo, unwritten, meter, [first, second], _BUDGET_S)
         is_noisy = first.value != second.value
         yield from _about_sight(seen, unwritten.definition.config.evaluator.described(), repo, is_noisy=is_noisy)
+
+
+def _about_split(unwritten: task.Task, meter: CommandMeter, kind: str) -> Iterator[Finding]:
+    if unwritten.definition.config.evaluator.mode != "split":
+        return
+    if kind == NONE:
+        yield Finding("warning", "split", "without a sandbox a candidate can read what only the scorer is to see")
+        return
+    exposed = meter.exposed(unwritten.base_tree)
+    if exposed:
+        text = f"a candidate can read what only the scorer is to see: {'; '.join(exposed[:_FEW])}; remove the copies"
+        yield Finding("problem", "split", text)
+    else:
+        trusted = _few(dict.fromkeys(sorted(unwritten.definition.trusted)))
+        text = f"searched all a candidate can read: what only the scorer is to see is not there, such as {trusted}"
+        yield Finding("ok", "split", text)
 
 
 def _about_measurements(first: Measurement, second: Measurement) -> Finding:

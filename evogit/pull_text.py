@@ -41,6 +41,7 @@ class Facts:
     goal: str
     evaluator: str
     command: str
+    is_split: bool
     base: CommitId
     base_value: float | None
     target: CommitId
@@ -166,6 +167,9 @@ def _lineage(facts: Facts) -> str:
 
 def _reproduce(facts: Facts) -> str:
     best = facts.best[:12]
+    if facts.is_split:
+        said = "**Reproduce** with evogit, which keeps what scores and the candidate apart:"
+        return _wrap(said) + "\n\n" + _block(review.measure(facts.run, facts.remote, best))
     lines = (*review.fetch(facts.run, facts.remote), *review.reproduce(facts.run, facts.remote, best, facts.command))
     heading = (
         f"**Reproduce**: `evogit evaluate {best} --run {facts.run}`, or with git alone, with the files that judge:"

@@ -39,6 +39,11 @@ def bisect(base: str, best: str, notes: str, reached: tuple[str, float]) -> Sequ
     )
 
 
+def measure(run: str, remote: str, best: str) -> Sequence[str]:
+    """Return lines that score a candidate with evogit."""
+    return (f"evogit sync {remote}", f"evogit evaluate {best} --run {run}")
+
+
 def reproduce(run: str, remote: str, best: str, command: str) -> Sequence[str]:
     """Return lines that score a candidate as the run did, after the lines of `fetch`."""
     return (

@@ -81,6 +81,7 @@ def _render(
         "[evaluator]",
         f"command = {_string(score)}",
         f"timeout_s = {timeout:g}",
+        '# mode = "split"  # the command then runs apart from the candidate, and asks a worker for results',
         "",
         "[[agents]]",
         'use = "tuner"',

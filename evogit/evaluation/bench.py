@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from evogit.evaluator import Command, Evaluator
+from evogit.evaluator_table import Command, Evaluator
 from evogit.model import TreeId
-from evogit.sandbox import Job, Launcher, Outcome
+from evogit.sandbox import Companion, Job, Launcher, Outcome
 from evogit.store.export import Export, empty_folder, remove
 
 KEPT = (
@@ -33,6 +33,17 @@ class Supplies:
     links: Mapping[bytes, Path] = field(default_factory=dict)
     imports: tuple[str, ...] = ()
     read_only: tuple[Path, ...] = ()
+
+    def without(self, is_hidden: Callable[[bytes], bool]) -> Supplies:
+        """Return it without the links whose path is hidden; then only what the others lead to is in reach."""
+        kept = {path: target for path, target in self.links.items() if not is_hidden(path)}
+        gone = [target for path, target in self.links.items() if path not in kept]
+        reach = [
+            place
+            for folder in self.read_only
+            for place in (kept.values() if any(path.is_relative_to(folder) for path in gone) else (folder,))
+        ]
+        return replace(self, links=kept, read_only=tuple(dict.fromkeys(reach)))
 
 
 class Bench:
@@ -73,8 +84,8 @@ class Bench:
         found = (shutil.which(name, path=self._environment["PATH"]) for name in ("python", "python3"))
         return next((path for path in found if path), "python3")
 
-    def prepare(self, tree: TreeId) -> None:
-        """Make the copy fresh, and everything a command can leave results in empty.
+    def prepare(self, tree: TreeId | None) -> None:
+        """Make the copy fresh (None: no more than protected files), and what a command can leave results in empty.
 
         Raises:
             StorageError: the tree cannot be read or exported.
@@ -107,17 +118,42 @@ class Bench:
             Cancelled: the caller wants to stop.
             OSError: it cannot be started.
         """
-        argv = ("/bin/sh", "-c", command) if isinstance(command, str) else command
-        return self._launcher.launch(
-            Job(
-                argv=argv,
-                cwd=self.export.root,
-                environment={**self._environment, **(more or {})},
-                timeout_s=self._evaluator.timeout_s,
-                writable=(self._scratch,),
-                read_only=self.supplies.read_only,
-                memory_mb=self._evaluator.memory_mb,
-            )
+        return self.run_job(self.job(command, more))
+
+    def run_job(self, job: Job) -> Outcome:
+        """Run a job of this bench.
+
+        Raises:
+            Cancelled, OSError: as for `run`.
+        """
+        return self._launcher.launch(job)
+
+    def run_beside(self, companion: Companion, job: Job) -> Outcome:
+        """Run a job of this bench, which has the ends of the companion's pipes by their numbers.
+
+        Raises:
+            Cancelled, OSError: as for `run`.
+        """
+        return self._launcher.launch(replace(job, descriptors=(companion.input, companion.output)), [companion])
+
+    def open(self, job: Job) -> Companion:
+        """Start a job of this bench that is talked to; the caller closes it.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        return self._launcher.open(replace(job, talks=True))
+
+    def job(self, command: Command, more: Mapping[str, str] | None = None, read_only: Sequence[Path] = ()) -> Job:
+        """Return a command as what is launched on what was prepared; `read_only` is in its reach, too."""
+        return Job(
+            argv=("/bin/sh", "-c", command) if isinstance(command, str) else command,
+            cwd=self.export.root,
+            environment={**self._environment, **(more or {})},
+            timeout_s=self._evaluator.timeout_s,
+            writable=(self._scratch,),
+            read_only=(*self.supplies.read_only, *read_only),
+            memory_mb=self._evaluator.memory_mb,
         )
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from evogit.errors import StorageError
+from evogit.errors import EvaluatorBroken, StorageError
 from evogit.evaluation import junit, pytest_command, results
 from evogit.evaluation.bench import Bench, Supplies
 from evogit.evaluation.reading import refusal, under
-from evogit.evaluator import Command, Evaluator, Stage, shown
+from evogit.evaluation.split import Split
+from evogit.evaluator_table import Command, Evaluator, Stage, shown
 from evogit.model import Direction, Measurement, Status, TreeId
 from evogit.sandbox import Launcher, Outcome
 from evogit.store.export import Export
@@ -34,12 +35,17 @@ class Context:
     """What a meter knows of the run beside its evaluator: which scores are better, and the base.
 
     `supplies` finds what the exports need beside their trees, and is asked once, before the first measurement.
+    For a split evaluator, `scorer` is where what scores runs, `trusted` are the files that only it sees, and
+    `is_trusted` tells paths that only it may see.
     """
 
     direction: Direction = Direction.MAXIMIZE
     base: TreeId | None = None
     known_tests: KnownTests | None = None
     supplies: Callable[[], Supplies] = Supplies
+    scorer: Export | None = None
+    trusted: Collection[bytes] = ()
+    is_trusted: Callable[[bytes], bool] = lambda _: False
 
 
 class CommandMeter:
@@ -57,6 +63,9 @@ class CommandMeter:
         self._evaluator = evaluator
         self._bench = Bench(evaluator, export, launcher, caller)
         self._context = context or Context()
+        self._split: Split | None = None
+        if self._context.scorer is not None:
+            self._split = Split(evaluator, self._bench, Bench(evaluator, self._context.scorer, launcher, caller))
         self._supplied = False
         self._expected: dict[str, frozenset[str]] = {}
 
@@ -72,15 +81,36 @@ class CommandMeter:
             Cancelled: the caller wants to stop.
             EvaluatorBroken: what the exports need beside their trees is not to be had.
         """
-        if not self._supplied:
-            self._bench.supply(self._context.supplies())
-            self._supplied = True
+        self._supply()
         try:
             return self._measure(tree)
         except StorageError as error:
             return Measurement(status=Status.FAILED, feedback=str(error))
         except OSError as error:
             return Measurement(status=Status.ERROR, feedback=_os_reason(error))
+
+    def exposed(self, tree: TreeId) -> Sequence[str] | None:
+        """Return which of the scorer's files the candidate could read (see `Split.exposed`); None: there is no scorer.
+
+        Raises:
+            Cancelled, EvaluatorBroken: as for `measure`, or it could not be found out.
+            StorageError: the tree cannot be exported.
+        """
+        self._supply()
+        try:
+            return self._split.exposed(tree, self._context.trusted) if self._split else None
+        except OSError as error:
+            raise EvaluatorBroken(_os_reason(error)) from error
+
+    def _supply(self) -> None:
+        if self._supplied:
+            return
+        supplies = self._context.supplies()
+        if self._split:
+            self._split.supply(supplies)
+            supplies = supplies.without(self._context.is_trusted)
+        self._bench.supply(supplies)
+        self._supplied = True
 
     def _measure(self, tree: TreeId) -> Measurement:
         seconds = 0.0
@@ -114,6 +144,8 @@ class CommandMeter:
         return value >= stage.threshold
 
     def _score(self, tree: TreeId, label: str, command: Command | None) -> Measurement:
+        if self._split and command is not None:
+            return self._split.score(tree, command)
         if command is not None and self._evaluator.result != "junit":
             self._bench.prepare(tree)
             return results.read(self._evaluator, self._bench.run(command), self._bench.result)

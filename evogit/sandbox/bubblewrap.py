@@ -10,7 +10,7 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,23 +83,25 @@ class Bubblewrap:
         _refuse_missing(job)
         if self.owner is not None:
             _hand_over(job.writable, self.owner)
-        for descriptor in self._shared():
-            os.lseek(descriptor, 0, os.SEEK_SET)
         report, report_end = os.pipe()
         gate_end, gate = os.pipe()
+        files = {name: _reader(held) for name, held in self._files.items()}
+        filter_ = None if self._filter is None else _reader(self._filter)
+        read = [*files.values(), *([] if filter_ is None else [filter_])]
         # Not on the command line, where everybody would read them, the job as well.
-        options = _in_memory("\0".join(self._options(job, report_end, gate_end)).encode("utf-8", "surrogateescape"))
+        words = self._options(job, report_end, gate_end, files, filter_)
+        options = _in_memory("\0".join(words).encode("utf-8", "surrogateescape"))
         os.lseek(options, 0, os.SEEK_SET)
         become = [] if self.owner is None else _become(self._programs.setpriv or "setpriv", self.owner)
         argv = [self._programs.bwrap, "--args", str(options), "--", *become, *job.argv]
         try:
-            process = spawn(argv, job, (report_end, gate_end, options, *self._shared()))
+            process = spawn(argv, job, (report_end, gate_end, options, *read))
         except BaseException:
             os.close(report)
             os.close(gate)
             raise
         finally:
-            for descriptor in (report_end, gate_end, options):
+            for descriptor in (report_end, gate_end, options, *read):
                 os.close(descriptor)
         return _let_go(process, report, gate, self.limits)
 
@@ -122,7 +124,7 @@ class Bubblewrap:
     def _shared(self) -> list[int]:
         return [*self._files.values(), *([] if self._filter is None else [self._filter])]
 
-    def _options(self, job: Job, report: int, gate: int) -> list[str]:
+    def _options(self, job: Job, report: int, gate: int, held: Mapping[str, int], filter_: int | None) -> list[str]:
         namespaces = [f"--unshare-{name}" for name in _NAMESPACES]
         if self.owner is None:
             uid, gid = _outside_of_root()
@@ -130,12 +132,12 @@ class Bubblewrap:
             namespaces += ["--disable-userns"] if self._programs.version >= _DISABLES else []
         else:
             namespaces += [word for right in _TO_BECOME_A_USER for word in ("--cap-add", right)]
-        files = [word for name, descriptor in self._files.items() for word in _file(name, descriptor)]
-        filter_ = [] if self._filter is None else ["--seccomp", str(self._filter)]
+        files = [word for name, descriptor in held.items() for word in _file(name, descriptor)]
+        calls = [] if filter_ is None else ["--seccomp", str(filter_)]
         return [
             *(*_COMMON, *namespaces, *self._system, *files),
             *self._shown_to(job),
-            *("--json-status-fd", str(report), "--block-fd", str(gate), *filter_),
+            *("--json-status-fd", str(report), "--block-fd", str(gate), *calls),
         ]
 
     def _shown_to(self, job: Job) -> list[str]:
@@ -225,6 +227,11 @@ def _in_memory(content: bytes) -> int:
     descriptor = os.memfd_create("evogit", os.MFD_CLOEXEC)
     os.write(descriptor, content)
     return descriptor
+
+
+def _reader(held: int) -> int:
+    """Return a descriptor with a position of its own: the sandbox before may still be reading."""
+    return os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _hand_over(paths: Sequence[Path], uid: int) -> None:

@@ -18,7 +18,8 @@ class Job:
     that it needs, at these paths; a sandbox shows nothing else but the system and the tools on its PATH. `trusted` is
     the user's own command, run on no candidate's code: it is never confined. `memory_mb` is what all its processes may
     use. `talks` makes its input and output pipes to who launched it; else it has no input, and the end of its output is
-    kept. `descriptors` are open files that it gets by their numbers.
+    kept. `descriptors` are open files that it gets by their numbers. `who` is what it is called where it is said which
+    limit it crossed.
     """
 
     argv: Sequence[str]
@@ -31,6 +32,7 @@ class Job:
     memory_mb: int | None = None
     talks: bool = False
     descriptors: Sequence[int] = ()
+    who: str = "it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,11 +86,11 @@ def _job(folder: Path, mark: str, plan: dict[str, Any]) -> Job:
         cwd=folder,
         environment={"PATH": os.defpath, MARK: mark},
         timeout_s=_LIMIT_S,
-        read_only=_interpreter(),
+        read_only=interpreter(),
     )
 
 
-def _interpreter() -> list[Path]:
+def interpreter() -> list[Path]:
     """Return the folders of the Python that runs this, where they are not the system's."""
     places = {Path(os.path.realpath(sys.base_prefix)), Path(os.path.realpath(sys.base_exec_prefix))}
     return [place for place in places if not place.is_relative_to("/usr") and len(place.parts) > 1]

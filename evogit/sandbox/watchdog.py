@@ -33,6 +33,7 @@ class Watchdog:
         self._top = top
         self._memory_mb = job.memory_mb or limits.memory_mb
         self._limits = limits
+        self._who = job.who
         self._folders = (job.cwd, *job.writable)
         self._in_memory = _IN_MEMORY if confined else ()
         self._next = 0.0
@@ -50,7 +51,8 @@ class Watchdog:
         limit = self._memory_mb
         if limit is None or _used(self._top, limit * _MB) <= limit * _MB:
             return None
-        return f"memory: its processes use more than {limit} MB together"
+        whose = "its" if self._who == "it" else f"{self._who}'s"
+        return f"memory: {whose} processes use more than {limit} MB together"
 
     def _look_at_disk(self) -> str | None:
         now = _free(self._folders[0])
@@ -75,9 +77,9 @@ class Watchdog:
     def _says(self, written: _Room) -> str | None:
         disk, files = self._limits.disk_mb, self._limits.files
         if disk is not None and written.size > disk * _MB:
-            return f"disk: it wrote more than {disk} MB"
+            return f"disk: {self._who} wrote more than {disk} MB"
         if files is not None and written.files > files:
-            return f"disk: it made more than {files} files"
+            return f"disk: {self._who} made more than {files} files"
         return None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -14,8 +15,9 @@ import pygit2
 
 from evogit import config
 from evogit.errors import ConfigError, StorageError, UsageError
+from evogit.evaluator_table import Command
 from evogit.model import CommitId, RunName, TreeId
-from evogit.store import objects, refs, trees
+from evogit.store import naming, objects, refs, trees
 from evogit.store.objects import Durability
 from evogit.store.repository import Repository
 from evogit.store.trees import EXECUTABLE_MODE, FILE_MODE, Entry
@@ -77,6 +79,27 @@ class Definition:
     def key(self) -> tuple[object, ...]:
         """What must be equal for one run to continue another; limits and the choice of agents may differ."""
         return (self.base, self.config.goal, self.config.direction, self.editable, self.protected, self.evaluator)
+
+    @cached_property
+    def trusted(self) -> frozenset[bytes]:
+        """The protected files that only the scorer of a split evaluator sees: those named so, and the scorer's own."""
+        evaluator = self.config.evaluator
+        if evaluator.mode != "split":
+            return frozenset()
+        own = self._named(evaluator.scorers()) - self._named(evaluator.beside())
+        return frozenset(own | {path for path in self.files if self.is_trusted(path)})
+
+    def is_trusted(self, path: bytes) -> bool:
+        """Return whether `trusted` of the evaluator names this path, or a folder it is in."""
+        return self._trusted_spec.match_file(path.decode("utf-8", "surrogateescape"))
+
+    def _named(self, commands: Iterable[Command]) -> set[bytes]:
+        words = (guess for command in commands for guess in naming.guesses(command))
+        return {os.fsencode(os.path.normpath(word)) for word in words} & self.files.keys()
+
+    @cached_property
+    def _trusted_spec(self) -> pathspec.GitIgnoreSpec:
+        return pathspec.GitIgnoreSpec.from_lines(self.config.evaluator.trusted)
 
     @cached_property
     def _protected_spec(self) -> pathspec.GitIgnoreSpec:

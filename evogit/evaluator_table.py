@@ -1,0 +1,171 @@
+"""The `[evaluator]` table of `evogit.toml`: its keys, what they must satisfy together, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal
+
+import msgspec
+
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Positive = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
+_Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+Command = _Text | Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)]
+"""A string is run by `/bin/sh -c`, a list without a shell."""
+Mode = Literal["command", "split"]
+ResultKind = Literal["file", "stdout-json", "regex", "exit-code", "junit"]
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[evaluator.stages]]`: a cheaper score a candidate must reach before a dearer command is run."""
+
+    command: Command
+    threshold: _Finite
+
+
+class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[evaluator]`: what scores a candidate.
+
+    One of `command` and `pytest` is there. `result` says where the score stands: `pattern` belongs to `regex`, `junit`
+    to `junit`. Limits are for each command run; `timeout_s` is wall time in seconds. With mode `split` those that
+    score see the files `trusted` names (patterns) and no candidate; `worker` sees the candidate and none of those.
+    """
+
+    mode: Mode = "command"
+    command: Command | None = None
+    worker: Command | None = None
+    trusted: tuple[_Text, ...] = ()
+    pytest: _Text | None = None
+    result: ResultKind = "file"
+    pattern: _Text | None = None
+    junit: _Text | None = None
+    timeout_s: _Positive = 60.0
+    memory_mb: Annotated[int, msgspec.Meta(ge=16, le=16_777_216)] | None = None
+    repeat: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    gates: tuple[Command, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    setup: Command | None = None
+    setup_inputs: tuple[_Text, ...] = ()
+    setup_timeout_s: _Positive = 1800.0
+    carry: tuple[_Text, ...] = ()
+
+    def commands(self) -> Iterator[Command]:
+        """Yield every command there is, in the order they are run."""
+        yield from (self.setup,) if self.setup else ()
+        yield from self.gates
+        yield from self.scorers()
+        yield from (self.worker,) if self.worker else ()
+
+    def scorers(self) -> Iterator[Command]:
+        """Yield the commands whose result is a score."""
+        yield from (stage.command for stage in self.stages)
+        yield from (self.command,) if self.command else ()
+
+    def beside(self) -> Iterator[Command]:
+        """Yield the commands that run candidates where those that score do not."""
+        yield from self.gates
+        yield from (self.worker,) if self.worker else ()
+
+    def longest_s(self) -> float:
+        """Return how many seconds all commands of one evaluation may take together."""
+        tests_of_base = self.pytest is not None or self.result == "junit"
+        return self.timeout_s * (len(self.gates) + len(self.stages) + self.repeat + tests_of_base)
+
+    def described(self) -> str:
+        """Return what is run, in words."""
+        said = [shown(command) for command in self.commands() if command is not self.worker]
+        said += [f"pytest {self.pytest}"] if self.pytest is not None else []
+        return " && ".join(said) + (f" beside {shown(self.worker)}" if self.worker else "")
+
+    def protected(self) -> Iterator[str]:
+        """Yield patterns of files that candidates must not change, since the table names them."""
+        yield from self.setup_inputs
+        yield from self.trusted
+        for word in _words(self.pytest or ""):
+            path = os.path.normpath(word.partition("::")[0])
+            if not word.startswith("-") and path != "." and not path.startswith(("/", "..")):
+                yield f"/{path}"
+
+
+def shown(command: Command) -> str:
+    """Return a command as it would be typed."""
+    return command if isinstance(command, str) else shlex.join(command)
+
+
+def mistake(evaluator: Evaluator) -> tuple[str, str] | None:
+    """Return the key that is wrong and what is to be said of it, or None where the keys fit together."""
+    return next(_mistakes(evaluator), None)
+
+
+def _mistakes(evaluator: Evaluator) -> Iterator[tuple[str, str]]:
+    if (evaluator.command is None) == (evaluator.pytest is None):
+        yield "", "needs one of 'command' and 'pytest'"
+    if evaluator.pytest is not None and evaluator.result not in ("file", "junit"):
+        yield "result", f"is {evaluator.result!r}: pytest's result is always read as 'junit'; leave it out"
+    yield from _split_mistakes(evaluator)
+    yield from _pattern_mistakes(evaluator)
+    if evaluator.junit is not None and (evaluator.result != "junit" or evaluator.pytest is not None):
+        yield "junit", "is only read with a command and result = 'junit'"
+    if evaluator.junit is not None and not _is_inside(evaluator.junit):
+        yield "junit", f"is {evaluator.junit!r}: expected a path inside the repository"
+    if evaluator.setup_inputs and evaluator.setup is None:
+        yield "setup_inputs", "is there without 'setup'"
+    for path in evaluator.carry:
+        if not _is_inside(path):
+            yield "carry", f"names {path!r}: expected paths inside the repository, without '..'"
+
+
+def _split_mistakes(evaluator: Evaluator) -> Iterator[tuple[str, str]]:
+    if evaluator.mode != "split":
+        for key in ("worker", "trusted"):
+            if getattr(evaluator, key):
+                yield key, "belongs to mode = 'split'"
+    elif evaluator.pytest is not None:
+        yield "mode", "is 'split', which cannot go with pytest: a test runner imports the candidate; use a scorer"
+    elif evaluator.result == "junit":
+        yield "mode", "is 'split', which cannot go with result = 'junit': a test runner imports the candidate"
+
+
+def _pattern_mistakes(evaluator: Evaluator) -> Iterator[tuple[str, str]]:
+    pattern = evaluator.pattern
+    if (evaluator.result == "regex") != (pattern is not None):
+        yield "pattern", "belongs to result = 'regex', and is needed there: pattern = 'score: (\\S+)'"
+    if pattern is None:
+        return
+    try:
+        groups = re.compile(pattern).groups
+    except (re.error, OverflowError, RecursionError) as error:
+        yield "pattern", f"is {pattern!r}: not a regular expression: {error}"
+    else:
+        if groups != 1:
+            yield "pattern", f"is {pattern!r}: expected one group, around the number, as in 'score: (\\S+)'"
+
+
+def _is_inside(path: str) -> bool:
+    parts = path.rstrip("/").split("/")
+    return "\0" not in path and not {"", ".", "..", ".git"} & {part.lower() for part in parts}
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+def digest(evaluator: Evaluator, files: Iterable[tuple[bytes, int, str]]) -> str:
+    """Return the SHA-256 (64 hex digits) that says what measures: the `[evaluator]` table and its files.
+
+    `files` are (path, mode, blob id) in any order. FORMAT.md gives the bytes that are hashed.
+    """
+    defaults = {field.name: field.default for field in msgspec.structs.fields(Evaluator)}
+    table = {name: value for name, value in msgspec.structs.asdict(evaluator).items() if value != defaults[name]}
+    found = hashlib.sha256(msgspec.json.encode(table, order="sorted") + b"\n")
+    for path, mode, blob in sorted(files):
+        found.update(b"%06o %s\t%s\0" % (mode, blob.encode(), path))
+    return found.hexdigest()
