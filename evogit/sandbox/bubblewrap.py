@@ -10,7 +10,7 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,8 @@ from evogit.sandbox.plain import Started, spawn
 from evogit.sandbox.tools import folders
 
 _NAMESPACES = ("ipc", "pid", "net", "uts", "cgroup-try")
-# Not --as-pid-1: then the job itself would carry the signal that ends it with its parent, and could put it off.
+# --as-pid-1 is for programs of ours only: the job itself carries the signal then that ends it with its parent, and can
+# put it off.
 _COMMON = ("--die-with-parent", "--new-session", "--hostname", "evogit", "--cap-drop", "ALL")
 _TO_BECOME_A_USER = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
 _DISABLES = (0, 8)
@@ -83,23 +84,24 @@ class Bubblewrap:
         _refuse_missing(job)
         if self.owner is not None:
             _hand_over(job.writable, self.owner)
-        for descriptor in self._shared():
-            os.lseek(descriptor, 0, os.SEEK_SET)
+        # Read by bubblewrap at its own time, while another one may be starting: each gets them with a place of its own.
+        opened = {known: os.open(f"/proc/self/fd/{known}", os.O_RDONLY | os.O_CLOEXEC) for known in self._shared()}
         report, report_end = os.pipe()
         gate_end, gate = os.pipe()
         # Not on the command line, where everybody would read them, the job as well.
-        options = _in_memory("\0".join(self._options(job, report_end, gate_end)).encode("utf-8", "surrogateescape"))
+        said = "\0".join(self._options(job, report_end, gate_end, opened))
+        options = _in_memory(said.encode("utf-8", "surrogateescape"))
         os.lseek(options, 0, os.SEEK_SET)
         become = [] if self.owner is None else _become(self._programs.setpriv or "setpriv", self.owner)
         argv = [self._programs.bwrap, "--args", str(options), "--", *become, *job.argv]
         try:
-            process = spawn(argv, job, (report_end, gate_end, options, *self._shared()))
+            process = spawn(argv, job, (report_end, gate_end, options, *opened.values()))
         except BaseException:
             os.close(report)
             os.close(gate)
             raise
         finally:
-            for descriptor in (report_end, gate_end, options):
+            for descriptor in (report_end, gate_end, options, *opened.values()):
                 os.close(descriptor)
         return _let_go(process, report, gate, self.limits)
 
@@ -122,7 +124,7 @@ class Bubblewrap:
     def _shared(self) -> list[int]:
         return [*self._files.values(), *([] if self._filter is None else [self._filter])]
 
-    def _options(self, job: Job, report: int, gate: int) -> list[str]:
+    def _options(self, job: Job, report: int, gate: int, opened: Mapping[int, int]) -> list[str]:
         namespaces = [f"--unshare-{name}" for name in _NAMESPACES]
         if self.owner is None:
             uid, gid = _outside_of_root()
@@ -130,12 +132,13 @@ class Bubblewrap:
             namespaces += ["--disable-userns"] if self._programs.version >= _DISABLES else []
         else:
             namespaces += [word for right in _TO_BECOME_A_USER for word in ("--cap-add", right)]
-        files = [word for name, descriptor in self._files.items() for word in _file(name, descriptor)]
-        filter_ = [] if self._filter is None else ["--seccomp", str(self._filter)]
+        files = [word for name, descriptor in self._files.items() for word in _file(name, opened[descriptor])]
+        filter_ = [] if self._filter is None else ["--seccomp", str(opened[self._filter])]
         return [
             *(*_COMMON, *namespaces, *self._system, *files),
             *self._shown_to(job),
             *("--json-status-fd", str(report), "--block-fd", str(gate), *filter_),
+            *(["--as-pid-1"] if job.first else []),
         ]
 
     def _shown_to(self, job: Job) -> list[str]:

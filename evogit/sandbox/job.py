@@ -18,7 +18,8 @@ class Job:
     that it needs, at these paths; a sandbox shows nothing else but the system and the tools on its PATH. `trusted` is
     the user's own command, run on no candidate's code: it is never confined. `memory_mb` is what all its processes may
     use. `talks` makes its input and output pipes to who launched it; else it has no input, and the end of its output is
-    kept. `descriptors` are open files that it gets by their numbers.
+    kept. `descriptors` are open files that it gets by their numbers. `first` makes it the first process of its sandbox,
+    which nothing inside can end or outlive, and to which orphans come: for a program of ours, never for a candidate's.
     """
 
     argv: Sequence[str]
@@ -31,6 +32,7 @@ class Job:
     memory_mb: int | None = None
     talks: bool = False
     descriptors: Sequence[int] = ()
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
