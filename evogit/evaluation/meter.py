@@ -11,6 +11,7 @@ from typing import Protocol
 from evogit.errors import StorageError
 from evogit.evaluation import junit, pytest_command, results
 from evogit.evaluation.bench import Bench, Supplies
+from evogit.evaluation.function_server import FunctionServer
 from evogit.evaluation.reading import refusal, under
 from evogit.evaluator import Command, Evaluator, Stage, shown
 from evogit.model import Direction, Measurement, Status, TreeId
@@ -57,6 +58,7 @@ class CommandMeter:
         self._evaluator = evaluator
         self._bench = Bench(evaluator, export, launcher, caller)
         self._context = context or Context()
+        self._server = FunctionServer(evaluator, self._bench, launcher, self._context.base)
         self._supplied = False
         self._expected: dict[str, frozenset[str]] = {}
 
@@ -114,6 +116,8 @@ class CommandMeter:
         return value >= stage.threshold
 
     def _score(self, tree: TreeId, label: str, command: Command | None) -> Measurement:
+        if command is None and self._evaluator.function is not None:
+            return self._server.measure(tree)
         if command is not None and self._evaluator.result != "junit":
             self._bench.prepare(tree)
             return results.read(self._evaluator, self._bench.run(command), self._bench.result)
