@@ -138,6 +138,10 @@ def _explain(message: str, table: dict[str, Any], kind: type[msgspec.Struct]) ->
     elif what.startswith("Invalid enum value"):
         words = _WORDS.get(path, tuple(Direction))
         what = f"use {', '.join(repr(str(word)) for word in words[:-1])} or {str(words[-1])!r}"
+    elif path.endswith(".function"):
+        what = "expected a module and a function in it, such as 'bench:score'"
+    elif ".preload[" in path:
+        what = "expected the name of a module, such as 'numpy'"
     elif path.endswith(".use"):
         what = "expected the name of an agent definition, such as 'tuner'"
     what = what.replace(" | null", "")

@@ -15,9 +15,13 @@ import msgspec
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Positive = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
 _Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+_Module = Annotated[str, msgspec.Meta(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")]
+_Function = Annotated[str, msgspec.Meta(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*$")]
 Command = _Text | Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)]
 """A string is run by `/bin/sh -c`, a list without a shell."""
 Mode = Literal["command", "split"]
+_ENDINGS = ("", ".py", ".pyc", ".so", ".*.so")
+"""What Python would import by a module's name: a folder, or a file with one of these endings."""
 ResultKind = Literal["file", "stdout-json", "regex", "exit-code", "junit"]
 
 
@@ -31,9 +35,10 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[evaluator]`: what scores a candidate.
 
-    One of `command` and `pytest` is there. `result` says where the score stands: `pattern` belongs to `regex`, `junit`
-    to `junit`. Limits are for each command run; `timeout_s` is wall time in seconds. With mode `split` those that
-    score see the files `trusted` names (patterns) and no candidate; `worker` sees the candidate and none of those.
+    One of `command`, `pytest` and `function` (`module:name`) is there. `result` says where the score stands: `pattern`
+    belongs to `regex`, `junit` to `junit`. Limits are for each command run; `timeout_s` is wall time in seconds. With
+    mode `split` those that score see the files `trusted` names (patterns) and no candidate; `worker` sees the candidate
+    and none of those.
     """
 
     mode: Mode = "command"
@@ -41,6 +46,8 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     worker: Command | None = None
     trusted: tuple[_Text, ...] = ()
     pytest: _Text | None = None
+    function: _Function | None = None
+    preload: tuple[_Module, ...] = ()
     result: ResultKind = "file"
     pattern: _Text | None = None
     junit: _Text | None = None
@@ -79,7 +86,8 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def described(self) -> str:
         """Return what is run, in words."""
         said = [shown(command) for command in self.commands() if command is not self.worker]
-        said += [f"pytest {self.pytest}"] if self.pytest is not None else []
+        said += [] if self.pytest is None else [f"pytest {self.pytest}"]
+        said += [] if self.function is None else [f"{self.function}()"]
         return " && ".join(said) + (f" beside {shown(self.worker)}" if self.worker else "")
 
     def protected(self) -> Iterator[str]:
@@ -90,6 +98,14 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             path = os.path.normpath(word.partition("::")[0])
             if not word.startswith("-") and path != "." and not path.startswith(("/", "..")):
                 yield f"/{path}"
+        for place in self.places_of_function():
+            yield from (f"/{place}{ending}" for ending in _ENDINGS)
+
+    def places_of_function(self) -> Iterator[str]:
+        """Yield where the function's module may be, without an ending."""
+        if self.function is not None:
+            path = self.function.partition(":")[0].replace(".", "/")
+            yield from (path, f"src/{path}")
 
 
 def shown(command: Command) -> str:
@@ -103,10 +119,14 @@ def mistake(evaluator: Evaluator) -> tuple[str, str] | None:
 
 
 def _mistakes(evaluator: Evaluator) -> Iterator[tuple[str, str]]:
-    if (evaluator.command is None) == (evaluator.pytest is None):
-        yield "", "needs one of 'command' and 'pytest'"
+    if sum(way is not None for way in (evaluator.command, evaluator.pytest, evaluator.function)) != 1:
+        yield "", "needs one of 'command', 'pytest' and 'function'"
     if evaluator.pytest is not None and evaluator.result not in ("file", "junit"):
         yield "result", f"is {evaluator.result!r}: pytest's result is always read as 'junit'; leave it out"
+    if evaluator.function is not None and evaluator.result != "file":
+        yield "result", f"is {evaluator.result!r}: a function's result is what it returns; leave it out"
+    if evaluator.preload and evaluator.function is None:
+        yield "preload", "is there without 'function'"
     yield from _split_mistakes(evaluator)
     yield from _pattern_mistakes(evaluator)
     if evaluator.junit is not None and (evaluator.result != "junit" or evaluator.pytest is not None):
@@ -127,6 +147,8 @@ def _split_mistakes(evaluator: Evaluator) -> Iterator[tuple[str, str]]:
                 yield key, "belongs to mode = 'split'"
     elif evaluator.pytest is not None:
         yield "mode", "is 'split', which cannot go with pytest: a test runner imports the candidate; use a scorer"
+    elif evaluator.function is not None:
+        yield "mode", "is 'split', which cannot go with function: it is called beside the candidate; use a scorer"
     elif evaluator.result == "junit":
         yield "mode", "is 'split', which cannot go with result = 'junit': a test runner imports the candidate"
 

@@ -204,9 +204,10 @@ def test_nothing_that_an_evaluation_changes_reaches_the_next(
     with cage(tmp_path / "agent", Path(world["HOME"])) as inside:
         export = Export(repo, unwritten.definition, tmp_path / "agent" / "tree", inside.launcher.owner)
         command = (
+            "test ! -e $HOME/../left && touch $HOME/y && rm $HOME/y || exit 9; "
             'test $(ls -A | wc -l) = 3 && test -z "$(ls -A $HOME $TMPDIR | grep -v :)" && python bench.py || exit 9; '
             "echo 'A = 9' > knobs.py; chmod 0 bench.py; rm evogit.toml; mkdir -m 0 -p closed/x; ln -s / root; "
-            "touch $HOME/x"
+            "touch $HOME/x $HOME/../left; chmod 0 $HOME"
         )
         meter = CommandMeter(Evaluator(command=command), export, inside.launcher, dict(os.environ))
         found = [meter.measure(TreeId(unwritten.base_tree)) for _ in range(3)]

@@ -133,8 +133,8 @@ def test_an_exit_code_as_the_score(
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("", "evaluator needs one of 'command' and 'pytest'"),
-        ("command = 'x'\npytest = 'tests'", "evaluator needs one of 'command' and 'pytest'"),
+        ("", "evaluator needs one of 'command', 'pytest' and 'function'"),
+        ("command = 'x'\npytest = 'tests'", "evaluator needs one of 'command', 'pytest' and 'function'"),
         (
             "command = 'x'\nresult = 'xml'",
             "evaluator.result is 'xml': use 'file', 'stdout-json', 'regex', 'exit-code' or 'junit'",

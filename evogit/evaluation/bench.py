@@ -12,7 +12,7 @@ from pathlib import Path
 from evogit.evaluator_table import Command, Evaluator
 from evogit.model import TreeId
 from evogit.sandbox import Companion, Job, Launcher, Outcome
-from evogit.store.export import Export, empty_folder, remove
+from evogit.store.export import Export, remove
 
 KEPT = (
     *("PATH", "LANG", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "PYENV_ROOT", "PYENV_VERSION"),
@@ -56,6 +56,7 @@ class Bench:
         self._launcher = launcher
         self._scratch = export.root.parent / "scratch"
         self._environment = environment(caller, self._scratch)
+        self._signs: dict[Path, tuple[int, ...]] = {}
         self.supplies = Supplies()
 
     @property
@@ -92,14 +93,22 @@ class Bench:
             OSError: the disk says no.
         """
         self.export.switch(tree)
-        folders = (self._scratch / "home", self._scratch / "tmp")
-        for folder in folders:
-            empty_folder(folder)
+        os.makedirs(self._scratch, exist_ok=True)
+        os.chmod(self._scratch, 0o755)  # a command may have taken the right to look into it
+        for name in os.listdir(self._scratch):
+            path = self._scratch / name
+            if self._signs.get(path) != _sign(path):
+                remove(os.fsencode(path))
+        for path in (self._scratch / "home", self._scratch / "tmp"):
+            if not path.exists():
+                path.mkdir()
+                self._hand_over(path)
+                self._signs[path] = _sign(path)
+        self._hand_over(self._scratch)
+
+    def _hand_over(self, path: Path) -> None:
         if self._launcher.owner is not None:
-            for folder in (self._scratch, *folders):
-                os.chown(folder, self._launcher.owner, -1)
-        for path in (self.result, self.junit):
-            remove(os.fsencode(path))  # a command may have made a folder of it
+            os.chown(path, self._launcher.owner, -1)
 
     def discard(self, path: Path) -> None:
         """Remove a report that came with the tree: it would be read in the place of one that was not written.
@@ -155,6 +164,12 @@ class Bench:
             read_only=(*self.supplies.read_only, *read_only),
             memory_mb=self._evaluator.memory_mb,
         )
+
+
+def _sign(path: Path) -> tuple[int, ...]:
+    """What changes when anything is done to a folder, or in it."""
+    found = os.lstat(path)
+    return (found.st_dev, found.st_ino, found.st_mode, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def environment(caller: Mapping[str, str], scratch: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Protocol
 from evogit.errors import EvaluatorBroken, StorageError
 from evogit.evaluation import junit, pytest_command, results
 from evogit.evaluation.bench import Bench, Supplies
+from evogit.evaluation.function_server import FunctionServer
 from evogit.evaluation.reading import refusal, under
 from evogit.evaluation.split import Split
 from evogit.evaluator_table import Command, Evaluator, Stage, shown
@@ -66,6 +67,7 @@ class CommandMeter:
         self._split: Split | None = None
         if self._context.scorer is not None:
             self._split = Split(evaluator, self._bench, Bench(evaluator, self._context.scorer, launcher, caller))
+        self._server = FunctionServer(evaluator, self._bench, launcher, self._context.base)
         self._supplied = False
         self._expected: dict[str, frozenset[str]] = {}
 
@@ -146,6 +148,8 @@ class CommandMeter:
     def _score(self, tree: TreeId, label: str, command: Command | None) -> Measurement:
         if self._split and command is not None:
             return self._split.score(tree, command)
+        if command is None and self._evaluator.function is not None:
+            return self._server.measure(tree)
         if command is not None and self._evaluator.result != "junit":
             self._bench.prepare(tree)
             return results.read(self._evaluator, self._bench.run(command), self._bench.result)

@@ -68,7 +68,7 @@ def _read_file(outcome: Outcome, result: Path) -> Measurement:
         return bad(Status.FAILED, "no result: the command wrote nothing to the file in EVOGIT_RESULT", outcome)
     except (OSError, ValueError) as error:
         return bad(Status.INVALID, f"the result file: {error}", outcome)
-    return _parsed(content, outcome)
+    return measurement(content, outcome)
 
 
 def _read_last_line(outcome: Outcome) -> Measurement:
@@ -76,7 +76,7 @@ def _read_last_line(outcome: Outcome) -> Measurement:
     objects = [line for line in lines if line.startswith(b"{") and line.endswith(b"}")]
     if not objects:
         return bad(Status.FAILED, "no result: no line of the output is a JSON object", outcome)
-    return _parsed(objects[-1], outcome)
+    return measurement(objects[-1], outcome)
 
 
 def _read_match(outcome: Outcome, pattern: str) -> Measurement:
@@ -105,17 +105,18 @@ def _read_exit_code(outcome: Outcome, timeout_s: float) -> Measurement:
     return Measurement(status=Status.OK, value=0.0, feedback=feedback, seconds=outcome.seconds)
 
 
-def _parsed(content: bytes, outcome: Outcome) -> Measurement:
+def measurement(content: bytes, outcome: Outcome) -> Measurement:
+    """Return the measurement a result in JSON stands for."""
     try:
-        parsed = parse_result(content)
+        found = parse_result(content)
     except ValueError as error:
         return bad(Status.INVALID, f"the result: {error}", outcome)
     return Measurement(
         status=Status.OK,
-        value=parsed.score,
-        metrics=parsed.metrics,
-        instances=parsed.instances,
-        feedback=cut(parsed.feedback),
+        value=found.score,
+        metrics=found.metrics,
+        instances=found.instances,
+        feedback=cut(found.feedback),
         seconds=outcome.seconds,
     )
 

@@ -21,7 +21,8 @@ from evogit.sandbox.plain import Started, spawn
 from evogit.sandbox.tools import folders
 
 _NAMESPACES = ("ipc", "pid", "net", "uts", "cgroup-try")
-# Not --as-pid-1: then the job itself would carry the signal that ends it with its parent, and could put it off.
+# --as-pid-1 is for programs of ours only: the job itself carries the signal then that ends it with its parent, and can
+# put it off.
 _COMMON = ("--die-with-parent", "--new-session", "--hostname", "evogit", "--cap-drop", "ALL")
 _TO_BECOME_A_USER = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
 _DISABLES = (0, 8)
@@ -138,6 +139,7 @@ class Bubblewrap:
             *(*_COMMON, *namespaces, *self._system, *files),
             *self._shown_to(job),
             *("--json-status-fd", str(report), "--block-fd", str(gate), *calls),
+            *(["--as-pid-1"] if job.first else []),
         ]
 
     def _shown_to(self, job: Job) -> list[str]:

@@ -19,7 +19,8 @@ class Job:
     the user's own command, run on no candidate's code: it is never confined. `memory_mb` is what all its processes may
     use. `talks` makes its input and output pipes to who launched it; else it has no input, and the end of its output is
     kept. `descriptors` are open files that it gets by their numbers. `who` is what it is called where it is said which
-    limit it crossed.
+    limit it crossed. `first` makes it the first process of its sandbox, which nothing inside can end or outlive, and to
+    which orphans come: for a program of ours, never for a candidate's.
     """
 
     argv: Sequence[str]
@@ -33,6 +34,7 @@ class Job:
     talks: bool = False
     descriptors: Sequence[int] = ()
     who: str = "it"
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

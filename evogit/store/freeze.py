@@ -70,6 +70,7 @@ def freeze(repo: Repository) -> Frozen:
     }
     files = {path: entry for path in sorted(chosen) if (entry := _current(repo, path, tracked.get(path))) is not None}
     _refuse_unmatched(settings.evaluator, files)
+    _refuse_missing_module(settings.evaluator, files)
     definition = Definition(
         base=base, config=settings, config_text=text, editable=settings.editable, protected=patterns, files=files
     )
@@ -135,6 +136,15 @@ def _refuse_unmatched(evaluator: config.Evaluator, files: Iterable[bytes]) -> No
             spec = pathspec.GitIgnoreSpec.from_lines([pattern])
             if not any(spec.match_file(_text(path)) for path in files):
                 raise ConfigError(f"{config.FILE_NAME}: evaluator.{key} names {pattern!r}, which matches no file")
+
+
+def _refuse_missing_module(evaluator: config.Evaluator, files: Iterable[bytes]) -> None:
+    places = [f"{place}{ending}" for place in evaluator.places_of_function() for ending in (".py", "/__init__.py")]
+    if places and not {os.fsencode(place) for place in places} & set(files):
+        raise ConfigError(
+            f"{config.FILE_NAME}: evaluator.function is {evaluator.function!r}, and there is none of these files: "
+            f"{', '.join(places)}"
+        )
 
 
 def _untracked(repo: Repository, patterns: Iterable[str]) -> Iterator[bytes]:
