@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,12 +81,10 @@ class Bench:
             OSError: the disk says no.
         """
         self.export.switch(tree)
-        folders = (self._scratch / "home", self._scratch / "tmp")
-        for folder in folders:
-            empty_folder(folder)
-        if self._launcher.owner is not None:
-            for folder in (self._scratch, *folders):
-                os.chown(folder, self._launcher.owner, -1)
+        for name in ("home", "tmp"):
+            self.empty(name)
+        if self.owner is not None:
+            os.chown(self._scratch, self.owner, -1)
         for path in (self.result, self.junit):
             remove(os.fsencode(path))  # a command may have made a folder of it
 
@@ -100,8 +98,40 @@ class Bench:
             with suppress(NotADirectoryError):
                 remove(os.fsencode(path))
 
-    def run(self, command: Command, more: Mapping[str, str] | None = None) -> Outcome:
-        """Run a command on what was prepared, `more` added to its environment.
+    @property
+    def tools(self) -> Path:
+        """Where evogit keeps what it brings for commands; no candidate can write there."""
+        return self.export.root.parent / "tools"
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What every command finds in its environment."""
+        return self._environment
+
+    @property
+    def kind(self) -> str:
+        """What a record says of the confinement of commands."""
+        return self._launcher.kind
+
+    @property
+    def owner(self) -> int | None:
+        """The user whose the files must be that a command is to write; None: the one who runs evogit."""
+        return self._launcher.owner
+
+    def empty(self, name: str) -> Path:
+        """Return a folder beside the tree that commands may write in, made empty.
+
+        Raises:
+            OSError: the disk says no.
+        """
+        folder = self._scratch / name
+        empty_folder(folder)
+        if self.owner is not None:
+            os.chown(folder, self.owner, -1)
+        return folder
+
+    def run(self, command: Command, more: Mapping[str, str] | None = None, around: Sequence[str] = ()) -> Outcome:
+        """Run a command on what was prepared, as an argument of `around`, and `more` added to its environment.
 
         Raises:
             Cancelled: the caller wants to stop.
@@ -110,12 +140,12 @@ class Bench:
         argv = ("/bin/sh", "-c", command) if isinstance(command, str) else command
         return self._launcher.launch(
             Job(
-                argv=argv,
+                argv=(*around, *argv),
                 cwd=self.export.root,
                 environment={**self._environment, **(more or {})},
                 timeout_s=self._evaluator.timeout_s,
                 writable=(self._scratch,),
-                read_only=self.supplies.read_only,
+                read_only=(*self.supplies.read_only, *([self.tools] if self.tools.is_dir() else [])),
                 memory_mb=self._evaluator.memory_mb,
             )
         )

@@ -11,12 +11,13 @@ from typing import Protocol
 from evogit.errors import StorageError
 from evogit.evaluation import junit, pytest_command, results
 from evogit.evaluation.bench import Bench, Supplies
+from evogit.evaluation.cost import Costs
 from evogit.evaluation.reading import refusal, under
 from evogit.evaluator import Command, Evaluator, Stage, shown
 from evogit.model import Direction, Measurement, Status, TreeId
 from evogit.sandbox import Launcher, Outcome
 from evogit.store.export import Export
-from evogit.store.known_tests import KnownTests
+from evogit.store.known_tests import KnownCosts, KnownTests
 
 _SHOWN = 80
 
@@ -39,6 +40,7 @@ class Context:
     direction: Direction = Direction.MAXIMIZE
     base: TreeId | None = None
     known_tests: KnownTests | None = None
+    known_costs: KnownCosts | None = None
     supplies: Callable[[], Supplies] = Supplies
 
 
@@ -57,6 +59,7 @@ class CommandMeter:
         self._evaluator = evaluator
         self._bench = Bench(evaluator, export, launcher, caller)
         self._context = context or Context()
+        self._costs = Costs(evaluator, self._bench, self._context.base, self._context.known_costs)
         self._supplied = False
         self._expected: dict[str, frozenset[str]] = {}
 
@@ -101,7 +104,7 @@ class CommandMeter:
             if not self._is_enough(measured.value, stage):
                 return _short_of(number, measured, stage, self._context.direction, seconds)
         runs: list[Measurement] = []
-        for _ in range(self._evaluator.repeat):
+        for _ in range(self._evaluator.rounds):
             runs.append(self._score(tree, "command", self._evaluator.command))
             if runs[-1].value is None:
                 break
@@ -114,6 +117,8 @@ class CommandMeter:
         return value >= stage.threshold
 
     def _score(self, tree: TreeId, label: str, command: Command | None) -> Measurement:
+        if command is not None and self._evaluator.is_cost:
+            return self._costs.measure(tree, label, command)
         if command is not None and self._evaluator.result != "junit":
             self._bench.prepare(tree)
             return results.read(self._evaluator, self._bench.run(command), self._bench.result)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from evogit.sandbox import processes
 from evogit.sandbox.companion import Companion, read_into
 from evogit.sandbox.guard import Guard
 from evogit.sandbox.job import MARK, Cancelled, Job, Outcome
@@ -97,7 +98,7 @@ class Launcher:
             Cancelled: `cancelled` became true.
             OSError: the program cannot be started at all.
         """
-        begun = time.monotonic()
+        begun, spent = time.monotonic(), processes.spent()
         sandbox = Plain() if job.trusted else self._sandbox
         key = next(self._keys)
         self._guard.expect(key, job.environment.get(MARK, ""))
@@ -121,7 +122,9 @@ class Launcher:
             code = started.exit_code(output) if ended else None
         finally:
             started.close()
-        return Outcome(exit_code=code, output=output, seconds=seconds, stopped=stopped)
+        # bubblewrap does not wait for the first process inside: we do, among the orphans, so that its time is known.
+        cpu_s = processes.spent() - spent
+        return Outcome(exit_code=code, output=output, seconds=seconds, stopped=stopped, cpu_s=cpu_s)
 
     def _ended(self, key: int) -> None:
         """Kill what a process left behind that has ended."""

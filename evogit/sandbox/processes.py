@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -53,6 +54,15 @@ def proportional(pid: int) -> int | None:
         if line.startswith(b"Pss:"):
             return int(line.split()[1]) * 1024
     return None
+
+
+def spent() -> float:
+    """Return the seconds of CPU, user and system, of all children of this process that have ended and were waited for.
+
+    Those include what their own children used, which they waited for; orphans are ours where we adopt them.
+    """
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def kill(pid: int) -> None:
