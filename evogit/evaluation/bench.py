@@ -20,7 +20,7 @@ KEPT = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"),
 )
 """The only variables of the caller's that a candidate gets: where tools are, nothing that could be a key."""
-RESULT, JUNIT = "EVOGIT_RESULT", "EVOGIT_JUNIT"
+RESULT, JUNIT, ARTIFACTS = "EVOGIT_RESULT", "EVOGIT_JUNIT", "EVOGIT_ARTIFACTS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,11 @@ class Bench:
         """The file a test runner writes its report to, unless the evaluator names another."""
         return Path(self._environment[JUNIT])
 
+    @property
+    def artifacts(self) -> Path:
+        """The folder a command may leave files in for people to look at."""
+        return Path(self._environment[ARTIFACTS])
+
     def supply(self, supplies: Supplies) -> None:
         """Use this beside the tree from now on."""
         self.supplies = supplies
@@ -81,7 +86,7 @@ class Bench:
             OSError: the disk says no.
         """
         self.export.switch(tree)
-        for name in ("home", "tmp"):
+        for name in ("home", "tmp", self.artifacts.name):
             self.empty(name)
         if self.owner is not None:
             os.chown(self._scratch, self.owner, -1)
@@ -163,6 +168,7 @@ def environment(caller: Mapping[str, str], scratch: Path) -> dict[str, str]:
         "TMPDIR": str(scratch / "tmp"),
         RESULT: str(scratch / "result.json"),
         JUNIT: str(scratch / "junit.xml"),
+        ARTIFACTS: str(scratch / "artifacts"),
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from evogit.evaluation import instructions
+from evogit.evaluation import artifacts, instructions
 from evogit.evaluation.bench import JUNIT, KEPT, RESULT, Bench
 from evogit.evaluation.lines import Lines
 from evogit.evaluation.reading import bad, refusal, under
@@ -24,10 +24,11 @@ _Run = Callable[[Command], tuple[Outcome, float | str]]
 
 @dataclass(frozen=True, slots=True)
 class _Spent:
-    """What one run cost, in the units of its kind, and its seconds of wall time."""
+    """What one run cost, in the units of its kind, its seconds of wall time, and what else it left."""
 
     amount: float
     seconds: float
+    left: Measurement
 
 
 class Costs:
@@ -76,8 +77,11 @@ class Costs:
                 found[side].append(spent)
         ratios = [own.amount / of_base.amount for own, of_base in zip(found["own"], found["base"])]
         amounts = {side: statistics.median(spent.amount for spent in runs) for side, runs in found.items()}
-        spread = {"score_min": min(ratios), "score_max": max(ratios)}
-        return self._score(statistics.median(ratios), amounts["own"], amounts["base"], seconds, spread)
+        metrics = {
+            **self._metrics(amounts["own"], amounts["base"]), "score_min": min(ratios), "score_max": max(ratios)
+        }  # fmt: skip
+        left = found["own"][ratios.index(statistics.median_low(ratios))].left
+        return replace(left, value=statistics.median(ratios), metrics=metrics, seconds=seconds)
 
     def _counted(self, tree: TreeId, base: TreeId, label: str, command: Command) -> Measurement:
         """Run it once: a count comes out the same each time, so that of the base is kept."""
@@ -96,19 +100,21 @@ class Costs:
         if known is None:
             known = self._keep(key, spent.amount)
         self._of_base[key] = known
-        return self._score(spent.amount / known, spent.amount, known, seconds, {})
+        metrics = self._metrics(spent.amount, known)
+        return replace(spent.left, value=spent.amount / known, metrics=metrics, seconds=seconds)
 
     def _spend(self, tree: TreeId, command: Command) -> _Spent | Measurement:
         """Run the command on a fresh copy; a command that does not end well has no cost."""
         self._run = self._run or self._runner()
         self._bench.prepare(tree)
         outcome, amount = self._run(command)
+        folder = self._bench.artifacts
         refused = refusal(outcome, self._evaluator.timeout_s)
         if refused:
-            return refused
+            return artifacts.added(refused, folder)
         if isinstance(amount, str):
-            return bad(Status.INVALID, amount, outcome)
-        return _Spent(amount, outcome.seconds)
+            return artifacts.added(bad(Status.INVALID, amount, outcome), folder)
+        return _Spent(amount, outcome.seconds, artifacts.added(Measurement(status=Status.OK), folder))
 
     def _runner(self) -> _Run:
         """Return what runs a command and says what it cost, or why that is not known."""
@@ -120,12 +126,9 @@ class Costs:
             return lambda command: instructions.run(bench, command, valgrind)
         return lambda command: _timed(bench.run(command))
 
-    def _score(
-        self, ratio: float, amount: float, of_base: float, seconds: float, more: Mapping[str, float]
-    ) -> Measurement:
+    def _metrics(self, amount: float, of_base: float) -> dict[str, float]:
         name = _METRIC[self._evaluator.result]
-        metrics = {name: amount, f"base_{name}": of_base, **more}
-        return Measurement(status=Status.OK, value=ratio, metrics=metrics, seconds=seconds)
+        return {name: amount, f"base_{name}": of_base}
 
     def _keep(self, key: str, amount: float) -> float:
         if self._known:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from evogit.errors import StorageError
-from evogit.evaluation import junit, pytest_command, results
+from evogit.evaluation import artifacts, junit, pytest_command, results
 from evogit.evaluation.bench import Bench, Supplies
 from evogit.evaluation.cost import Costs
 from evogit.evaluation.reading import refusal, under
@@ -94,6 +94,7 @@ class CommandMeter:
             seconds += outcome.seconds
             refused = refusal(outcome, self._evaluator.timeout_s)
             if refused:
+                refused = artifacts.added(refused, self._bench.artifacts)
                 return _within(f"gate `{_short(shown(gate))}`", refused, seconds)
         for number, stage in enumerate(self._evaluator.stages, 1):
             measured = self._score(tree, f"stage {number}", stage.command)
@@ -119,6 +120,9 @@ class CommandMeter:
     def _score(self, tree: TreeId, label: str, command: Command | None) -> Measurement:
         if command is not None and self._evaluator.is_cost:
             return self._costs.measure(tree, label, command)
+        return artifacts.added(self._read_score(tree, label, command), self._bench.artifacts)
+
+    def _read_score(self, tree: TreeId, label: str, command: Command | None) -> Measurement:
         if command is not None and self._evaluator.result != "junit":
             self._bench.prepare(tree)
             return results.read(self._evaluator, self._bench.run(command), self._bench.result)
@@ -182,7 +186,10 @@ def _short_of(number: int, measured: Measurement, stage: Stage, direction: Direc
     """Return that a stage was not passed; its score is none of the candidate's, which would compare unlike things."""
     side = "above" if direction is Direction.MINIMIZE else "below"
     why = f"stage {number}: {measured.value:g} is {side} {stage.threshold:g}"
-    return Measurement(status=Status.FAILED, feedback=under(why, measured.feedback), seconds=seconds)
+    feedback = under(why, measured.feedback)
+    return replace(
+        measured, status=Status.FAILED, value=None, metrics={}, instances={}, feedback=feedback, seconds=seconds
+    )
 
 
 def _median(runs: Sequence[Measurement]) -> Measurement:
@@ -197,6 +204,8 @@ def _median(runs: Sequence[Measurement]) -> Measurement:
         metrics={"score_min": min(values), "score_max": max(values), **_medians([run.metrics for run in runs])},
         instances=_medians([run.instances for run in runs]),
         feedback=middle.feedback,
+        artifacts=middle.artifacts,
+        artifacts_left_out=middle.artifacts_left_out,
         seconds=sum(run.seconds for run in runs),
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from evogit.evaluation.artifacts import of_texts
 from evogit.evaluation.reading import bad, cut, read_plain, refusal, said, under
 from evogit.evaluator import Evaluator
 from evogit.model import Measurement, Status
@@ -27,6 +28,7 @@ class _Result(msgspec.Struct, forbid_unknown_fields=True):
     metrics: dict[str, float] = {}
     instances: dict[str, float] = {}
     feedback: str = ""
+    artifacts: dict[str, str] = {}
 
 
 def read(evaluator: Evaluator, outcome: Outcome, result: Path) -> Measurement:
@@ -116,6 +118,7 @@ def _parsed(content: bytes, outcome: Outcome) -> Measurement:
         metrics=parsed.metrics,
         instances=parsed.instances,
         feedback=cut(parsed.feedback),
+        artifacts=of_texts(parsed.artifacts),
         seconds=outcome.seconds,
     )
 
