@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def pids() -> list[int]:
@@ -56,13 +56,12 @@ def proportional(pid: int) -> int | None:
     return None
 
 
-def spent() -> float:
-    """Return the seconds of CPU, user and system, of all children of this process that have ended and were waited for.
-
-    Those include what their own children used, which they waited for; orphans are ours where we adopt them.
-    """
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def cpu_time(pid: int) -> tuple[int, float] | None:
+    """Return when a process began, in ticks, and its seconds of CPU, those of its children not counted; None: gone."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()  # its name may hold anything
+    if len(fields) < 20:
+        return None
+    return int(fields[19]), (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def kill(pid: int) -> None:
