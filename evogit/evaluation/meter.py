@@ -13,7 +13,7 @@ from evogit.evaluation import artifacts, junit, pytest_command, results
 from evogit.evaluation.bench import Bench, Supplies
 from evogit.evaluation.cost import Costs
 from evogit.evaluation.reading import refusal, under
-from evogit.evaluator import Command, Evaluator, Stage, shown
+from evogit.evaluator_table import Command, Evaluator, Stage, shown
 from evogit.model import Direction, Measurement, Status, TreeId
 from evogit.sandbox import Launcher, Outcome
 from evogit.store.export import Export

@@ -11,7 +11,7 @@ import msgspec
 
 from evogit.evaluation.artifacts import of_texts
 from evogit.evaluation.reading import bad, cut, read_plain, refusal, said, under
-from evogit.evaluator import Evaluator
+from evogit.evaluator_table import Evaluator
 from evogit.model import Measurement, Status
 from evogit.sandbox import Outcome
 
