@@ -10,7 +10,8 @@ from pathlib import Path
 from evogit import resources
 from evogit.agent import Agent, Parts, World
 from evogit.config import Definition, Stop
-from evogit.evaluation import CommandMeter, Context, preparing
+from evogit.evaluation import CommandMeter, Context, instructions, preparing
+from evogit.evaluator_table import INSTRUCTIONS, Evaluator
 from evogit.model import AgentName
 from evogit.planning import Policy
 from evogit.proposers.protocol import Proposer
@@ -19,7 +20,7 @@ from evogit.sandbox import Launcher, Sandbox
 from evogit.stopping import Limits
 from evogit.store import private, repository, scratch, trust
 from evogit.store.export import Export
-from evogit.store.known_tests import KnownTests
+from evogit.store.known_tests import KnownCosts, KnownTests
 from evogit.store.ledger import Writer
 from evogit.store.repository import Repository
 from evogit.store.task import Task
@@ -53,26 +54,40 @@ def policy(definition: Definition) -> Policy:
     return Policy(selection=definition.selection, merges=definition.merges, features=definition.features)
 
 
+def refuse_missing(evaluator: Evaluator, caller: Mapping[str, str]) -> None:
+    """Check that what an evaluator measures with is installed; `caller` is an environment.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if evaluator.result == INSTRUCTIONS:
+        instructions.program(caller)
+
+
 def meter(repo: Repository, task: Task, folder: Path, launcher: Launcher, caller: Mapping[str, str]) -> CommandMeter:
     """Return what measures trees for this task, exporting them into `folder`.
 
     Raises:
         Untrusted: its definition came from elsewhere, and nobody here said that it may run.
+        UsageError: a program it measures with is not installed.
     """
     trust.require(repo, task)
     definition, owner = task.definition, launcher.owner
+    evaluator = definition.config.evaluator
+    refuse_missing(evaluator, caller)
     export = Export(repo, definition, folder / "tree", owner, hidden=definition.trusted)
-    is_split = definition.config.evaluator.mode == "split"
+    is_split = evaluator.mode == "split"
     context = Context(
         direction=definition.config.direction,
         base=task.base_tree,
         known_tests=KnownTests(repo, task),
+        known_costs=KnownCosts(repo, task),
         supplies=lambda: preparing.supplies(repo, task, launcher, caller),
         scorer=Export(repo, definition, folder / "scorer" / "tree", owner) if is_split else None,
         trusted=definition.trusted,
         is_trusted=definition.is_trusted,
     )
-    return CommandMeter(definition.config.evaluator, export, launcher, caller, context)
+    return CommandMeter(evaluator, export, launcher, caller, context)
 
 
 class Crew:

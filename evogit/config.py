@@ -96,6 +96,11 @@ def parse(content: bytes, *, where: str = FILE_NAME) -> Config:
     if wrong:
         key, what = wrong
         raise ConfigError(f"{where}: {_join('evaluator', key) if key else 'evaluator'} {what}")
+    if found.evaluator.is_cost and found.direction is not Direction.MINIMIZE:
+        raise ConfigError(
+            f"{where}: direction is {found.direction.value!r}, and evaluator.result = {found.evaluator.result!r} "
+            "is a cost, of which less is better: direction = 'minimize'"
+        )
     return found
 
 

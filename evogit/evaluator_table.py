@@ -22,7 +22,10 @@ Command = _Text | Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)]
 Mode = Literal["command", "split"]
 _ENDINGS = ("", ".py", ".pyc", ".so", ".*.so")
 """What Python would import by a module's name: a folder, or a file with one of these endings."""
-ResultKind = Literal["file", "stdout-json", "regex", "exit-code", "junit"]
+ResultKind = Literal["file", "stdout-json", "regex", "exit-code", "junit", "cpu-time", "lines", "instructions"]
+CPU_TIME, LINES, INSTRUCTIONS = "cpu-time", "lines", "instructions"
+_FEWEST_PAIRS = 3
+"""Of two measurements in turns one may be disturbed, and nobody could say which."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,10 +38,10 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[evaluator]`: what scores a candidate.
 
-    One of `command`, `pytest` and `function` (`module:name`) is there. `result` says where the score stands: `pattern`
-    belongs to `regex`, `junit` to `junit`. Limits are for each command run; `timeout_s` is wall time in seconds. With
-    mode `split` those that score see the files `trusted` names (patterns) and no candidate; `worker` sees the candidate
-    and none of those.
+    One of `command`, `pytest` and `function` (`module:name`) is there. `result` says where the score stands, or what
+    the command's cost is counted in: `pattern` belongs to `regex`, `junit` to `junit`. Limits are for each command run;
+    `timeout_s` is wall time in seconds. With mode `split` those that score see the files `trusted` names (patterns) and
+    no candidate; `worker` sees the candidate and none of those.
     """
 
     mode: Mode = "command"
@@ -61,6 +64,21 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     setup_timeout_s: _Positive = 1800.0
     carry: tuple[_Text, ...] = ()
 
+    @property
+    def is_cost(self) -> bool:
+        """Whether the score is what the command costs, measured from outside; less is better."""
+        return self.result in (CPU_TIME, LINES, INSTRUCTIONS)
+
+    @property
+    def pairs(self) -> int:
+        """How often candidate and base are run in turns to measure one score in CPU time."""
+        return max(self.repeat, _FEWEST_PAIRS)
+
+    @property
+    def rounds(self) -> int:
+        """How many scores the median is taken of; pairs in turns are a single one."""
+        return 1 if self.result == CPU_TIME else self.repeat
+
     def commands(self) -> Iterator[Command]:
         """Yield every command there is, in the order they are run."""
         yield from (self.setup,) if self.setup else ()
@@ -80,8 +98,10 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def longest_s(self) -> float:
         """Return how many seconds all commands of one evaluation may take together."""
-        tests_of_base = self.pytest is not None or self.result == "junit"
-        return self.timeout_s * (len(self.gates) + len(self.stages) + self.repeat + tests_of_base)
+        if self.result == CPU_TIME:
+            return self.timeout_s * (len(self.gates) + 2 * self.pairs * (len(self.stages) + 1))
+        of_base = len(self.stages) + 1 if self.is_cost else self.pytest is not None or self.result == "junit"
+        return self.timeout_s * (len(self.gates) + len(self.stages) + self.repeat + of_base)
 
     def described(self) -> str:
         """Return what is run, in words."""
@@ -122,11 +142,14 @@ def _mistakes(evaluator: Evaluator) -> Iterator[tuple[str, str]]:
     if sum(way is not None for way in (evaluator.command, evaluator.pytest, evaluator.function)) != 1:
         yield "", "needs one of 'command', 'pytest' and 'function'"
     if evaluator.pytest is not None and evaluator.result not in ("file", "junit"):
-        yield "result", f"is {evaluator.result!r}: pytest's result is always read as 'junit'; leave it out"
+        cost = "; for what tests cost: command = 'python -m pytest …'" if evaluator.is_cost else ""
+        yield "result", f"is {evaluator.result!r}: pytest's result is always read as 'junit'; leave it out{cost}"
     if evaluator.function is not None and evaluator.result != "file":
         yield "result", f"is {evaluator.result!r}: a function's result is what it returns; leave it out"
     if evaluator.preload and evaluator.function is None:
         yield "preload", "is there without 'function'"
+    if evaluator.result == CPU_TIME and 1 < evaluator.repeat < _FEWEST_PAIRS:
+        yield "repeat", f"is {evaluator.repeat}: CPU time is measured in {_FEWEST_PAIRS} pairs or more; leave it out"
     yield from _split_mistakes(evaluator)
     yield from _pattern_mistakes(evaluator)
     if evaluator.junit is not None and (evaluator.result != "junit" or evaluator.pytest is not None):
@@ -149,6 +172,8 @@ def _split_mistakes(evaluator: Evaluator) -> Iterator[tuple[str, str]]:
         yield "mode", "is 'split', which cannot go with pytest: a test runner imports the candidate; use a scorer"
     elif evaluator.function is not None:
         yield "mode", "is 'split', which cannot go with function: it is called beside the candidate; use a scorer"
+    elif evaluator.is_cost:
+        yield "mode", f"is 'split', which cannot go with result = {evaluator.result!r}: that is what the scorer costs"
     elif evaluator.result == "junit":
         yield "mode", "is 'split', which cannot go with result = 'junit': a test runner imports the candidate"
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
+import msgspec
+
 from evogit.errors import UsageError
 
 CommitId = NewType("CommitId", str)
@@ -82,11 +84,23 @@ def parse_agent_name(text: str) -> AgentName:
     return AgentName(text)
 
 
+class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Something an evaluation left for people to look at: its size in bytes, and its text, which may have been cut.
+
+    What is no text has a digest, if it is small, and nothing else.
+    """
+
+    bytes: int
+    text: str = ""
+    sha256: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """What one evaluation of one tree said.
 
-    `seconds` is wall time. `value` is set exactly when `status` is `ok`.
+    `seconds` is wall time. `value` is set exactly when `status` is `ok`. `artifacts_left_out` counts those that were
+    there and are not among `artifacts`.
     """
 
     status: Status
@@ -95,6 +109,8 @@ class Measurement:
     instances: Mapping[str, float] = field(default_factory=dict)
     feedback: str = ""
     seconds: float = 0.0
+    artifacts: Mapping[str, Artifact] = field(default_factory=dict)
+    artifacts_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -344,7 +344,7 @@ report(0, feedback=f"{sorted(own)}\\n{sorted(its)}\\n{told}\\n{is_mine}")
     assert found.feedback.splitlines() == [
         "['answers/key.json', 'evogit.toml', 'score.py']",
         "['evogit.toml', 'lib/__init__.py', 'rule.py']",
-        "['EVOGIT_JUNIT', 'EVOGIT_RESULT']",  # a file of its own, which nobody reads
+        "['EVOGIT_ARTIFACTS', 'EVOGIT_JUNIT', 'EVOGIT_RESULT']",  # a file of its own, which nobody reads
         "False",
     ]
 

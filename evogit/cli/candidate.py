@@ -6,7 +6,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 import msgspec
@@ -17,12 +17,13 @@ from evogit.cli import confine, context
 from evogit.cli.context import Reading
 from evogit.cli.output import console, gain, local_time, number, plain, print_json
 from evogit.cli.signals import StopSignals
-from evogit.model import CommitId, Measurement, Status, TreeId
+from evogit.model import Artifact, CommitId, Measurement, Status, TreeId
 from evogit.records import Merge, Score, Verdict
 from evogit.sandbox import Cancelled, Launcher
 from evogit.store import commits, freeze, scratch, task
 from evogit.store.task import Task
 
+_LINES_SHOWN, _WIDTH_SHOWN = 40, 300
 _REV = click.argument("revision", metavar="REV", required=False)
 
 
@@ -111,6 +112,21 @@ def _show_score(out: Console, score: Score, reading: Reading) -> None:
             out.print(plain(f"  {title}  {name} = {amount:.6g}"))
     for line in score.feedback.splitlines():
         out.print(plain(f"  | {line}"))
+    _show_artifacts(out, score.artifacts, score.artifacts_left_out)
+
+
+def _show_artifacts(out: Console, artifacts: Mapping[str, Artifact], left_out: int) -> None:
+    """Show what an evaluation left: long lines and texts are cut here once more."""
+    for name, artifact in artifacts.items():
+        digest = f"  sha256 {artifact.sha256}" if artifact.sha256 else ""
+        out.print(plain(f"  artifact  {name}  {artifact.bytes} bytes{digest}"))
+        lines = artifact.text.splitlines()
+        for line in lines[:_LINES_SHOWN]:
+            out.print(plain(f"  | {line if len(line) <= _WIDTH_SHOWN else line[:_WIDTH_SHOWN] + '…'}"))
+        if len(lines) > _LINES_SHOWN:
+            out.print(f"  … {len(lines) - _LINES_SHOWN} more lines; --json has them")
+    if left_out:
+        out.print(f"  {left_out} more artifacts were left out")
 
 
 @click.command("best")
@@ -198,3 +214,4 @@ def _print_measurement(commit: CommitId, measured: Measurement, sandbox: str, as
             out.print(plain(f"  {title}  {name} = {amount:.6g}"))
     for line in measured.feedback.splitlines():
         out.print(plain(f"  | {line}"))
+    _show_artifacts(out, measured.artifacts, measured.artifacts_left_out)

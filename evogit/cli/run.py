@@ -13,7 +13,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from evogit import resources
+from evogit import assembly, resources
 from evogit.cli import confine, context
 from evogit.cli.beside import Beside, remote_option
 from evogit.cli.context import Reading
@@ -82,6 +82,7 @@ def run_command(
     refs.refuse_blocking_refs(repo, parse_run_name(run) if run else None)
     frozen = freeze.freeze(repo)
     uses = _uses(wish, frozen.definition.config)
+    assembly.refuse_missing(frozen.definition.config.evaluator, os.environ)
     sandbox = confine.sandbox(repo)
     sandbox.close()  # it held; each agent makes its own
     out = console(stderr=True)

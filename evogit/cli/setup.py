@@ -47,7 +47,8 @@ def init_command(
     """Write an evogit.toml for this repository; nothing else is touched.
 
     COMMAND runs in a copy of the repository. It writes its result as JSON to the file that the environment variable
-    EVOGIT_RESULT names: {"score": 1.5}, and if it likes "metrics" and "instances" (numbers by name) and "feedback".
+    EVOGIT_RESULT names: {"score": 1.5}, and if it likes "metrics" and "instances" (numbers by name) and "feedback";
+    files for people to look at go into the folder EVOGIT_ARTIFACTS.
     """
     repo = context.open_here()
     repo.head()

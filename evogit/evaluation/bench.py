@@ -12,7 +12,7 @@ from pathlib import Path
 from evogit.evaluator_table import Command, Evaluator
 from evogit.model import TreeId
 from evogit.sandbox import Companion, Job, Launcher, Outcome
-from evogit.store.export import Export, remove
+from evogit.store.export import Export, empty_folder, remove
 
 KEPT = (
     *("PATH", "LANG", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "PYENV_ROOT", "PYENV_VERSION"),
@@ -20,7 +20,7 @@ KEPT = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"),
 )
 """The only variables of the caller's that a candidate gets: where tools are, nothing that could be a key."""
-RESULT, JUNIT = "EVOGIT_RESULT", "EVOGIT_JUNIT"
+RESULT, JUNIT, ARTIFACTS = "EVOGIT_RESULT", "EVOGIT_JUNIT", "EVOGIT_ARTIFACTS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,11 @@ class Bench:
         """The file a test runner writes its report to, unless the evaluator names another."""
         return Path(self._environment[JUNIT])
 
+    @property
+    def artifacts(self) -> Path:
+        """The folder a command may leave files in for people to look at."""
+        return Path(self._environment[ARTIFACTS])
+
     def supply(self, supplies: Supplies) -> None:
         """Use this beside the tree from now on."""
         self.supplies = supplies
@@ -93,22 +98,22 @@ class Bench:
             OSError: the disk says no.
         """
         self.export.switch(tree)
+        self.export.switch(tree)
         os.makedirs(self._scratch, exist_ok=True)
         os.chmod(self._scratch, 0o755)  # a command may have taken the right to look into it
         for name in os.listdir(self._scratch):
             path = self._scratch / name
             if self._signs.get(path) != _sign(path):
                 remove(os.fsencode(path))
-        for path in (self._scratch / "home", self._scratch / "tmp"):
-            if not path.exists():
-                path.mkdir()
-                self._hand_over(path)
+        for name in ("home", "tmp", self.artifacts.name):
+            if not (self._scratch / name).exists():
+                path = self.empty(name)
                 self._signs[path] = _sign(path)
         self._hand_over(self._scratch)
 
     def _hand_over(self, path: Path) -> None:
-        if self._launcher.owner is not None:
-            os.chown(path, self._launcher.owner, -1)
+        if self.owner is not None:
+            os.chown(path, self.owner, -1)
 
     def discard(self, path: Path) -> None:
         """Remove a report that came with the tree: it would be read in the place of one that was not written.
@@ -120,14 +125,45 @@ class Bench:
             with suppress(NotADirectoryError):
                 remove(os.fsencode(path))
 
-    def run(self, command: Command, more: Mapping[str, str] | None = None) -> Outcome:
-        """Run a command on what was prepared, `more` added to its environment.
+    @property
+    def tools(self) -> Path:
+        """Where evogit keeps what it brings for commands; no candidate can write there."""
+        return self.export.root.parent / "tools"
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What every command finds in its environment."""
+        return self._environment
+
+    @property
+    def kind(self) -> str:
+        """What a record says of the confinement of commands."""
+        return self._launcher.kind
+
+    @property
+    def owner(self) -> int | None:
+        """The user whose the files must be that a command is to write; None: the one who runs evogit."""
+        return self._launcher.owner
+
+    def empty(self, name: str) -> Path:
+        """Return a folder beside the tree that commands may write in, made empty.
+
+        Raises:
+            OSError: the disk says no.
+        """
+        folder = self._scratch / name
+        empty_folder(folder)
+        self._hand_over(folder)
+        return folder
+
+    def run(self, command: Command, more: Mapping[str, str] | None = None, around: Sequence[str] = ()) -> Outcome:
+        """Run a command on what was prepared, as an argument of `around`, and `more` added to its environment.
 
         Raises:
             Cancelled: the caller wants to stop.
             OSError: it cannot be started.
         """
-        return self.run_job(self.job(command, more))
+        return self.run_job(self.job((*around, *argv(command)), more))
 
     def run_job(self, job: Job) -> Outcome:
         """Run a job of this bench.
@@ -156,14 +192,19 @@ class Bench:
     def job(self, command: Command, more: Mapping[str, str] | None = None, read_only: Sequence[Path] = ()) -> Job:
         """Return a command as what is launched on what was prepared; `read_only` is in its reach, too."""
         return Job(
-            argv=("/bin/sh", "-c", command) if isinstance(command, str) else command,
+            argv=argv(command),
             cwd=self.export.root,
             environment={**self._environment, **(more or {})},
             timeout_s=self._evaluator.timeout_s,
             writable=(self._scratch,),
-            read_only=(*self.supplies.read_only, *read_only),
+            read_only=(*self.supplies.read_only, *([self.tools] if self.tools.is_dir() else []), *read_only),
             memory_mb=self._evaluator.memory_mb,
         )
+
+
+def argv(command: Command) -> tuple[str, ...]:
+    """Return the program and arguments that run a command."""
+    return ("/bin/sh", "-c", command) if isinstance(command, str) else command
 
 
 def _sign(path: Path) -> tuple[int, ...]:
@@ -184,6 +225,7 @@ def environment(caller: Mapping[str, str], scratch: Path) -> dict[str, str]:
         "TMPDIR": str(scratch / "tmp"),
         RESULT: str(scratch / "result.json"),
         JUNIT: str(scratch / "junit.xml"),
+        ARTIFACTS: str(scratch / "artifacts"),
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from evogit.errors import EvaluatorBroken, StorageError
-from evogit.evaluation import junit, pytest_command, results
+from evogit.evaluation import artifacts, junit, pytest_command, results
 from evogit.evaluation.bench import Bench, Supplies
+from evogit.evaluation.cost import Costs
 from evogit.evaluation.function_server import FunctionServer
 from evogit.evaluation.reading import refusal, under
 from evogit.evaluation.split import Split
@@ -18,7 +19,7 @@ from evogit.evaluator_table import Command, Evaluator, Stage, shown
 from evogit.model import Direction, Measurement, Status, TreeId
 from evogit.sandbox import Launcher, Outcome
 from evogit.store.export import Export
-from evogit.store.known_tests import KnownTests
+from evogit.store.known_tests import KnownCosts, KnownTests
 
 _SHOWN = 80
 
@@ -43,6 +44,7 @@ class Context:
     direction: Direction = Direction.MAXIMIZE
     base: TreeId | None = None
     known_tests: KnownTests | None = None
+    known_costs: KnownCosts | None = None
     supplies: Callable[[], Supplies] = Supplies
     scorer: Export | None = None
     trusted: Collection[bytes] = ()
@@ -68,6 +70,7 @@ class CommandMeter:
         if self._context.scorer is not None:
             self._split = Split(evaluator, self._bench, Bench(evaluator, self._context.scorer, launcher, caller))
         self._server = FunctionServer(evaluator, self._bench, launcher, self._context.base)
+        self._costs = Costs(evaluator, self._bench, self._context.base, self._context.known_costs)
         self._supplied = False
         self._expected: dict[str, frozenset[str]] = {}
 
@@ -123,6 +126,7 @@ class CommandMeter:
             seconds += outcome.seconds
             refused = refusal(outcome, self._evaluator.timeout_s)
             if refused:
+                refused = artifacts.added(refused, self._bench.artifacts)
                 return _within(f"gate `{_short(shown(gate))}`", refused, seconds)
         for number, stage in enumerate(self._evaluator.stages, 1):
             measured = self._score(tree, f"stage {number}", stage.command)
@@ -133,7 +137,7 @@ class CommandMeter:
             if not self._is_enough(measured.value, stage):
                 return _short_of(number, measured, stage, self._context.direction, seconds)
         runs: list[Measurement] = []
-        for _ in range(self._evaluator.repeat):
+        for _ in range(self._evaluator.rounds):
             runs.append(self._score(tree, "command", self._evaluator.command))
             if runs[-1].value is None:
                 break
@@ -146,8 +150,13 @@ class CommandMeter:
         return value >= stage.threshold
 
     def _score(self, tree: TreeId, label: str, command: Command | None) -> Measurement:
+        if command is not None and self._evaluator.is_cost:
+            return self._costs.measure(tree, label, command)
         if self._split and command is not None:
-            return self._split.score(tree, command)
+            return artifacts.added(self._split.score(tree, command), self._split.artifacts)
+        return artifacts.added(self._read_score(tree, label, command), self._bench.artifacts)
+
+    def _read_score(self, tree: TreeId, label: str, command: Command | None) -> Measurement:
         if command is None and self._evaluator.function is not None:
             return self._server.measure(tree)
         if command is not None and self._evaluator.result != "junit":
@@ -213,7 +222,10 @@ def _short_of(number: int, measured: Measurement, stage: Stage, direction: Direc
     """Return that a stage was not passed; its score is none of the candidate's, which would compare unlike things."""
     side = "above" if direction is Direction.MINIMIZE else "below"
     why = f"stage {number}: {measured.value:g} is {side} {stage.threshold:g}"
-    return Measurement(status=Status.FAILED, feedback=under(why, measured.feedback), seconds=seconds)
+    feedback = under(why, measured.feedback)
+    return replace(
+        measured, status=Status.FAILED, value=None, metrics={}, instances={}, feedback=feedback, seconds=seconds
+    )
 
 
 def _median(runs: Sequence[Measurement]) -> Measurement:
@@ -228,6 +240,8 @@ def _median(runs: Sequence[Measurement]) -> Measurement:
         metrics={"score_min": min(values), "score_max": max(values), **_medians([run.metrics for run in runs])},
         instances=_medians([run.instances for run in runs]),
         feedback=middle.feedback,
+        artifacts=middle.artifacts,
+        artifacts_left_out=middle.artifacts_left_out,
         seconds=sum(run.seconds for run in runs),
     )
 

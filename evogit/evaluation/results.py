@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from evogit.evaluation.artifacts import of_texts
 from evogit.evaluation.reading import bad, cut, read_plain, refusal, said, under
 from evogit.evaluator_table import Evaluator
 from evogit.model import Measurement, Status
@@ -27,6 +28,7 @@ class _Result(msgspec.Struct, forbid_unknown_fields=True):
     metrics: dict[str, float] = {}
     instances: dict[str, float] = {}
     feedback: str = ""
+    artifacts: dict[str, str] = {}
 
 
 def read(evaluator: Evaluator, outcome: Outcome, result: Path) -> Measurement:
@@ -108,15 +110,16 @@ def _read_exit_code(outcome: Outcome, timeout_s: float) -> Measurement:
 def measurement(content: bytes, outcome: Outcome) -> Measurement:
     """Return the measurement a result in JSON stands for."""
     try:
-        found = parse_result(content)
+        parsed = parse_result(content)
     except ValueError as error:
         return bad(Status.INVALID, f"the result: {error}", outcome)
     return Measurement(
         status=Status.OK,
-        value=found.score,
-        metrics=found.metrics,
-        instances=found.instances,
-        feedback=cut(found.feedback),
+        value=parsed.score,
+        metrics=parsed.metrics,
+        instances=parsed.instances,
+        feedback=cut(parsed.feedback),
+        artifacts=of_texts(parsed.artifacts),
         seconds=outcome.seconds,
     )
 

@@ -46,6 +46,11 @@ class Split:
         self._tools = worker.export.root.parent / "tools"
         self._tools_are_there = False
 
+    @property
+    def artifacts(self) -> Path:
+        """The folder what scores may leave files in for people to look at."""
+        return self._scorer.artifacts
+
     def supply(self, supplies: Supplies) -> None:
         """Use this beside the scorer's files from now on; the worker's bench has its own."""
         self._scorer.supply(supplies)

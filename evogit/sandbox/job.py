@@ -61,13 +61,15 @@ CONFINED = Limits(memory_mb=2048, disk_mb=4096, files=500_000)
 class Outcome:
     """How it ended: the exit code (negative: a signal; None: the time limit), the last output, wall seconds.
 
-    `stopped` says which limit other than the time it was ended for.
+    `stopped` says which limit other than the time it was ended for. `cpu_s` are seconds of CPU, user and system, of the
+    process with all it started; those that make the sandbox, some milliseconds, are among them.
     """
 
     exit_code: int | None
     output: bytes
     seconds: float
     stopped: str | None = None
+    cpu_s: float = 0.0
 
 
 class Cancelled(Exception):

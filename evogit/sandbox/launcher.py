@@ -16,6 +16,7 @@ from evogit.sandbox.companion import Companion, read_into
 from evogit.sandbox.guard import Guard
 from evogit.sandbox.job import MARK, Cancelled, Job, Outcome
 from evogit.sandbox.plain import Plain, Sandbox, reap_orphans
+from evogit.sandbox.usage import Usage
 from evogit.sandbox.watchdog import Watchdog
 
 _POLL_S = 0.1
@@ -97,7 +98,7 @@ class Launcher:
             Cancelled: `cancelled` became true.
             OSError: the program cannot be started at all.
         """
-        begun = time.monotonic()
+        begun, usage = time.monotonic(), Usage()
         sandbox = Plain() if job.trusted else self._sandbox
         key = next(self._keys)
         self._guard.expect(key, job.environment.get(MARK, ""))
@@ -112,7 +113,7 @@ class Launcher:
                 companion.begin()
             watchdog = Watchdog(started.top, job, sandbox.limits, confined=started.inner is not None)
             try:
-                look = _looker(watchdog, beside)
+                look = _looker(watchdog, usage, started.top, beside)
                 output, stopped, ended = self._drain(started.process, begun + job.timeout_s, look, beside)
             finally:
                 started.kill()
@@ -121,7 +122,8 @@ class Launcher:
             code = started.exit_code(output) if ended else None
         finally:
             started.close()
-        return Outcome(exit_code=code, output=output, seconds=seconds, stopped=stopped)
+        # bubblewrap does not wait for the first process inside: we do, among the orphans, so that its time is known.
+        return Outcome(exit_code=code, output=output, seconds=seconds, stopped=stopped, cpu_s=usage.seconds())
 
     def _ended(self, key: int) -> None:
         """Kill what a process left behind that has ended."""
@@ -165,10 +167,11 @@ class Launcher:
                 self.stop_if_cancelled()
 
 
-def _looker(watchdog: Watchdog, beside: Sequence[Companion]) -> Callable[[], str | None]:
+def _looker(watchdog: Watchdog, usage: Usage, top: int, beside: Sequence[Companion]) -> Callable[[], str | None]:
     """Return what says which limit was crossed, by the job itself or beside it."""
 
     def look() -> str | None:
+        usage.look(time.monotonic(), top)
         reasons = [companion.look() for companion in beside]
         return next(filter(None, reasons), None) or watchdog.look(time.monotonic())
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def pids() -> list[int]:
@@ -53,6 +54,14 @@ def proportional(pid: int) -> int | None:
         if line.startswith(b"Pss:"):
             return int(line.split()[1]) * 1024
     return None
+
+
+def cpu_time(pid: int) -> tuple[int, float] | None:
+    """Return when a process began, in ticks, and its seconds of CPU, those of its children not counted; None: gone."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()  # its name may hold anything
+    if len(fields) < 20:
+        return None
+    return int(fields[19]), (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def kill(pid: int) -> None:

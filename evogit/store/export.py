@@ -233,6 +233,22 @@ class Export:
             folder = os.path.dirname(folder)
 
 
+def empty_folder(folder: Path) -> None:
+    """Make `folder` an empty directory, whatever an evaluation made of it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path = os.fsencode(folder)
+    try:
+        if not os.path.islink(path) and not os.listdir(path):
+            return
+    except OSError:
+        pass
+    remove(path)
+    os.makedirs(path)
+
+
 def _sign(status: os.stat_result) -> _Sign:
     """What changes when a file's content, mode or identity does; nobody but root can set a ctime back."""
     return (status.st_ino, status.st_size, status.st_mode, status.st_mtime_ns, status.st_ctime_ns)
