@@ -25,6 +25,8 @@ _TEXTS = ("scanning", "preloading", "traces", "child", "server")
 """The modules of the server, each after those it imports."""
 # The folder it starts in, which holds files that are not ours, is no place to import from.
 _START = """import sys
+if sys.version_info < (3, 8):
+    sys.exit("a function needs Python 3.8 or newer, and %s is %d.%d" % ((sys.executable,) + sys.version_info[:2]))
 sys.path[:] = filter(None, sys.path)
 import json, types
 for name, text in json.loads(sys.argv.pop(1)):
