@@ -207,7 +207,7 @@ def test_nothing_that_an_evaluation_changes_reaches_the_next(
             "test ! -e $HOME/../left && touch $HOME/y && rm $HOME/y || exit 9; "
             'test $(ls -A | wc -l) = 3 && test -z "$(ls -A $HOME $TMPDIR | grep -v :)" && python bench.py || exit 9; '
             "echo 'A = 9' > knobs.py; chmod 0 bench.py; rm evogit.toml; mkdir -m 0 -p closed/x; ln -s / root; "
-            "touch $HOME/x $HOME/../left; chmod 0 $HOME"
+            "touch $HOME/x $HOME/../left; chmod 0 $HOME ."
         )
         meter = CommandMeter(Evaluator(command=command), export, inside.launcher, dict(os.environ))
         found = [meter.measure(TreeId(unwritten.base_tree)) for _ in range(3)]

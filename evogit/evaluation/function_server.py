@@ -87,7 +87,7 @@ class FunctionServer:
 
     def _made_ready(self, tree: TreeId) -> Talk:
         """Prepare the tree, with a server that sees it; one in a sandbox does not see folders made anew."""
-        if self._talk and self._is_ready(self._talk):
+        if self._talk and self._talk.companion.is_alive and self._is_ready(self._talk):
             self._bench.prepare(tree)
             if self._look_at_places() == self._places:
                 return self._talk
