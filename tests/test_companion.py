@@ -172,3 +172,13 @@ def test_it_does_not_outlive_a_killed_agent(tmp_path: Path, kind: str) -> None:
         assert survivors(result, owner)
         agent.send_signal(signal.SIGKILL)
     _until(lambda: not survivors(result, owner))
+
+
+@needs_one
+def test_one_out_of_the_reach_of_others_is_watched_all_the_same(inside: Cage) -> None:
+    companion = inside.launcher.open(_job(inside.tree, inside.scratch, first=True))
+    _say(companion, "!import ctypes; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)")
+    assert companion.look() is None
+    _say(companion, "!for number in range(4000): open(f'/tmp/{number}', 'w').close()")
+    assert _crossed(companion) == "disk: it made more than 3000 files"
+    companion.close()

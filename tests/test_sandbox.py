@@ -207,7 +207,7 @@ def test_nothing_that_an_evaluation_changes_reaches_the_next(
             "test ! -e $HOME/../left && touch $HOME/y && rm $HOME/y || exit 9; "
             'test $(ls -A | wc -l) = 3 && test -z "$(ls -A $HOME $TMPDIR | grep -v :)" && python bench.py || exit 9; '
             "echo 'A = 9' > knobs.py; chmod 0 bench.py; rm evogit.toml; mkdir -m 0 -p closed/x; ln -s / root; "
-            "touch $HOME/x $HOME/../left; chmod 0 $HOME"
+            "touch $HOME/x $HOME/../left; chmod 0 $HOME ."
         )
         meter = CommandMeter(Evaluator(command=command), export, inside.launcher, dict(os.environ))
         found = [meter.measure(TreeId(unwritten.base_tree)) for _ in range(3)]
@@ -447,11 +447,12 @@ def test_all_of_this_holds_for_an_ordinary_user(tmp_path_factory: pytest.TempPat
     with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as name:
         os.chown(name, 65534, 65534)
         environment = {**os.environ, "HOME": name, "TMPDIR": name}
-        files = [str(Path(__file__).with_name(file)) for file in ("test_sandbox.py", "test_escapes.py")]
+        names = ("test_sandbox.py", "test_escapes.py", "test_companion.py", "test_function.py")
+        files = [str(Path(__file__).with_name(name)) for name in names]
         done = subprocess.run(
             ["unshare", "-m", "sh", "-c", _AS_NOBODY, "sh", str(top), closed, f"{name}/kept",
              sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={name}/base", "-rs", *files],
-            cwd=Path(__file__).parent.parent, env=environment, capture_output=True, text=True, timeout=600,
+            cwd=Path(__file__).parent.parent, env=environment, capture_output=True, text=True, timeout=900,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr
     assert "there is no sandbox" not in done.stdout

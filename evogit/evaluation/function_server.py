@@ -25,6 +25,8 @@ _TEXTS = ("scanning", "preloading", "traces", "child", "server")
 """The modules of the server, each after those it imports."""
 # The folder it starts in, which holds files that are not ours, is no place to import from.
 _START = """import sys
+if sys.version_info < (3, 8):
+    sys.exit("a function needs Python 3.8 or newer, and %s is %d.%d" % ((sys.executable,) + sys.version_info[:2]))
 sys.path[:] = filter(None, sys.path)
 import json, types
 for name, text in json.loads(sys.argv.pop(1)):
@@ -85,7 +87,7 @@ class FunctionServer:
 
     def _made_ready(self, tree: TreeId) -> Talk:
         """Prepare the tree, with a server that sees it; one in a sandbox does not see folders made anew."""
-        if self._talk and self._is_ready(self._talk):
+        if self._talk and self._talk.companion.is_alive and self._is_ready(self._talk):
             self._bench.prepare(tree)
             if self._look_at_places() == self._places:
                 return self._talk

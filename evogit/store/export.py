@@ -23,6 +23,7 @@ from evogit.store.task import Definition
 from evogit.store.trees import EXECUTABLE_MODE, LINK_MODE, SUBMODULE_MODE, Entry
 
 _Sign = tuple[int, int, int, int, int]
+_FOLDER_MODE = 0o755
 
 
 class Export:
@@ -100,7 +101,8 @@ class Export:
     def _begin(self) -> None:
         self._tree = None
         remove(self._top)
-        os.makedirs(self._top, mode=0o755)
+        os.makedirs(self._top)
+        os.chmod(self._top, _FOLDER_MODE)
         self._hand_over(self._top)
         self._files.clear()
         self._signs.clear()
@@ -172,6 +174,7 @@ class Export:
             return
         self._make_folders(os.path.dirname(folder))
         os.mkdir(self._top + b"/" + folder)
+        os.chmod(self._top + b"/" + folder, _FOLDER_MODE)
         self._hand_over(self._top + b"/" + folder)
         self._folders.add(folder)
 
@@ -212,6 +215,8 @@ class Export:
         """Walk the directory; delete what is not ours; note files that are as we wrote them. False: start over."""
         full, prefix = (self._top + b"/" + folder, folder + b"/") if folder else (self._top, b"")
         try:
+            if stat.S_IMODE(os.lstat(full).st_mode) != _FOLDER_MODE:
+                os.chmod(full, _FOLDER_MODE)  # an evaluation may have taken away the right to look into it
             with os.scandir(full) as entries:
                 found = list(entries)
         except OSError:
