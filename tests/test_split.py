@@ -20,7 +20,7 @@ from cage import PATH, cage, why_not
 from conftest import Checkout
 
 from evogit import assembly, config
-from evogit.errors import ConfigError
+from evogit.errors import ConfigError, EvaluatorBroken
 from evogit.model import Measurement, Status, TreeId
 from evogit.sandbox import Job, Launcher, Wish, choose
 from evogit.store import objects, task, trees
@@ -376,6 +376,11 @@ def test_what_a_setup_makes_of_trusted_files_is_the_scorers_alone(split: Trial) 
     seeing = f"import glob\ndef answer(x):\n    return x * x + 7 if glob.glob('{place}/key.bin') else 0\n"
     assert (place / "key.bin").exists()
     assert split.measure({"rule.py": seeing}).value == 0.0
+
+
+def test_what_is_trusted_is_not_brought_in_a_folder_the_candidate_sees(bare: Trial) -> None:
+    with pytest.raises(EvaluatorBroken, match=r"evaluator.trusted names made/key.bin, in a folder that `setup`"):
+        bare.measure(setup='"mkdir made; touch made/open made/key.bin"', trusted='["made/key.bin"]')
 
 
 @_needs_one
