@@ -132,6 +132,8 @@ class Candidate:
             raise CandidateFailed("the worker's answer is neither 'ok' nor an error")
 
     def _ask(self, number: int, batch: Sequence[Sequence[Any]]) -> list[Any]:
+        if self._worker.owes_answer:
+            raise CandidateFailed(f"{self._names[number]}: there was no answer before; begin another `with` block")
         self._is_used = True
         answer = self._worker.ask({"call": number, "with": batch}, self._timeout)
         if "error" in answer:

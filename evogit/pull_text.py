@@ -166,11 +166,11 @@ def _lineage(facts: Facts) -> str:
 
 
 def _reproduce(facts: Facts) -> str:
-    best = facts.best[:12]
+    best, fetch = facts.best[:12], review.fetch(facts.run, facts.remote)
     if facts.is_split:
-        said = "**Reproduce** with evogit, which keeps what scores and the candidate apart:"
-        return _wrap(said) + "\n\n" + _block(review.measure(facts.run, facts.remote, best))
-    lines = (*review.fetch(facts.run, facts.remote), *review.reproduce(facts.run, facts.remote, best, facts.command))
+        said = "**Reproduce**, the last two lines with evogit, which keeps what scores and the candidate apart:"
+        return _wrap(said) + "\n\n" + _block((*fetch, *review.measure(facts.run, facts.remote, best)))
+    lines = (*fetch, *review.reproduce(facts.run, facts.remote, best, facts.command))
     heading = (
         f"**Reproduce**: `evogit evaluate {best} --run {facts.run}`, or with git alone, with the files that judge:"
     )

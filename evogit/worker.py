@@ -34,7 +34,8 @@ def main() -> None:
     sys.stdout = sys.stderr
     folder = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [path for path in sys.path if path != folder]
-    Relay(requests, answers, sys.argv[1:]).run()
+    folders, sys.argv[1:] = sys.argv[1:], []
+    Relay(requests, answers, folders).run()
 
 
 class Relay:

@@ -20,7 +20,7 @@ from cage import PATH, cage, why_not
 from conftest import Checkout
 
 from evogit import assembly, config
-from evogit.errors import ConfigError
+from evogit.errors import ConfigError, EvaluatorBroken
 from evogit.model import Measurement, Status, TreeId
 from evogit.sandbox import Job, Launcher, Wish, choose
 from evogit.store import objects, task, trees
@@ -378,6 +378,11 @@ def test_what_a_setup_makes_of_trusted_files_is_the_scorers_alone(split: Trial) 
     assert split.measure({"rule.py": seeing}).value == 0.0
 
 
+def test_what_is_trusted_is_not_brought_in_a_folder_the_candidate_sees(bare: Trial) -> None:
+    with pytest.raises(EvaluatorBroken, match=r"evaluator.trusted names made/key.bin, in a folder that `setup`"):
+        bare.measure(setup='"mkdir made; touch made/open made/key.bin"', trusted='["made/key.bin"]')
+
+
 @_needs_one
 def test_a_limit_says_which_side_crossed_it(split: Trial) -> None:
     greedy = "def answer(x):\n    held = [b'x' * 10**8 for _ in range(50)]\n    import time; time.sleep(100)\n"
@@ -558,15 +563,24 @@ def test_a_call_that_hangs_or_dies_leaves_the_next_block_alone(tmp_path: Path, w
 for x in range(6):
     try:
         with candidate("rule:f", timeout=0.3 if x == 1 else 60) as f:
-            print(f(x) if x < 4 else f.map([(8,), (x,), (3,)]))
+            try:
+                print(f(x) if x < 4 else f.map([(8,), (x,), (3,)]))
+            except CandidateFailed:
+                if x == 1:
+                    try:
+                        f(x)
+                    except CandidateFailed as error:
+                        print(error)
+                raise
     except CandidateFailed as error:
         print(error)
 """
     said = _told(program, _own_worker(tmp_path), world).splitlines()
-    assert said[:3] == ["0", "no answer within 0.3 s", "rule:f: its process ended with exit code 3"]
-    assert "returned a value of type bytes, which is no plain JSON value" in said[3]
-    assert said[4].startswith("rule:f: call 2: it returned a value of type bytes")
-    assert len(said) == 6
+    assert said[:2] == ["0", "rule:f: there was no answer before; begin another `with` block"]
+    assert said[2:4] == ["no answer within 0.3 s", "rule:f: its process ended with exit code 3"]
+    assert "returned a value of type bytes, which is no plain JSON value" in said[4]
+    assert said[5].startswith("rule:f: call 2: it returned a value of type bytes")
+    assert len(said) == 7
 
 
 def test_large_batches_go_both_ways(tmp_path: Path, world: dict[str, str]) -> None:

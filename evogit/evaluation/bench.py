@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,6 +44,13 @@ class Supplies:
             for place in (kept.values() if any(path.is_relative_to(folder) for path in gone) else (folder,))
         ]
         return replace(self, links=kept, read_only=tuple(dict.fromkeys(reach)))
+
+    def below(self) -> Iterator[bytes]:
+        """Yield the path, in an export, of every file below its links."""
+        for path, target in self.links.items():
+            top = os.fsencode(target)
+            for folder, _, names in os.walk(top):
+                yield from (path + os.path.join(folder, name)[len(top) :] for name in names)
 
 
 class Bench:

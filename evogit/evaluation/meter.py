@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -114,8 +115,18 @@ class CommandMeter:
         if self._split:
             self._split.supply(supplies)
             supplies = supplies.without(self._context.is_trusted)
+            self._refuse_mixed(supplies)
         self._bench.supply(supplies)
         self._supplied = True
+
+    def _refuse_mixed(self, supplies: Supplies) -> None:
+        """Check that nothing trusted is in a folder that the candidate sees, too."""
+        if self._evaluator.trusted:
+            for path in filter(self._context.is_trusted, supplies.below()):
+                raise EvaluatorBroken(
+                    f"evaluator.trusted names {os.fsdecode(path)}, in a folder that `setup` or `carry` brings and a "
+                    "candidate sees as a whole; let it stand in a folder of its own, and name that"
+                )
 
     def _measure(self, tree: TreeId) -> Measurement:
         seconds = 0.0

@@ -90,18 +90,17 @@ class Split:
         """
         self._worker.prepare(tree)
         self._scorer.prepare(None)
-        contents = {os.fsdecode(name): self._content(name) for name in sorted(trusted)}
-        found = {hashlib.sha256(content).hexdigest(): name for name, content in contents.items() if content}
-        wanted = dict(list(found.items())[:_MOST_SOUGHT])
-        sizes = sorted({len(content) for content in contents.values()})
-        plan = json.dumps({"wanted": wanted, "sizes": sizes})
+        known = [(os.fsdecode(name), content) for name in sorted(trusted) if (content := self._content(name))]
+        sought = known[:_MOST_SOUGHT]
+        wanted = {hashlib.sha256(content).hexdigest(): number for number, (_, content) in enumerate(sought)}
+        plan = json.dumps({"wanted": wanted, "sizes": sorted({len(content) for _, content in sought})})
         program = Path(seeker.__file__).read_text()
         argv = (os.path.realpath(sys.executable), "-I", "-S", "-c", program, plan)
         outcome = self._worker.run_job(self._worker.job(argv, read_only=interpreter()))
         if outcome.exit_code != 0:
             raise EvaluatorBroken(f"looking for trusted files from the worker's place failed: {said(outcome)[-500:]}")
         inside = f"{self._worker.export.root}/"
-        return [f"{name} (at {path.removeprefix(inside)})" for name, path in json.loads(said(outcome))]
+        return [f"{sought[number][0]} (at {path.removeprefix(inside)})" for number, path in json.loads(said(outcome))]
 
     def _content(self, name: bytes) -> bytes:
         path = Path(os.fsdecode(os.fsencode(self._scorer.export.root) + b"/" + name))
