@@ -345,6 +345,16 @@ def test_dangerous_system_calls_are_refused(neighbour: psutil.Process, inside: C
 
 
 @needs_it
+def test_programs_get_along_with_what_is_closed(inside: Cage) -> None:
+    name = "-c user.name=a -c user.email=b@c"
+    done = inside.run(
+        f"set -e; git init -q x; cd x; git {name} commit -q --allow-empty -m x; git log --oneline | wc -l; "
+        "perl -MFile::Temp -e 'print 2, $/'; cat /etc/os-release | wc -l"
+    )
+    assert done_well(done)[:2] == ["1", "2"]
+
+
+@needs_it
 def test_ordinary_programs_work(inside: Cage) -> None:
     said = inside.python(
         """

@@ -53,7 +53,6 @@ class Confinement:
         ruleset.restrict(self.scope)
         _refuse_to_reach(os.getppid())
         _libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        mask = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
         ours, theirs = socket.socketpair()
         job = os.fork()
         if job:
@@ -66,7 +65,6 @@ class Confinement:
         listener = ruleset.filter_calls(self.program)
         socket.send_fds(theirs, [b"."], [listener])
         theirs.close()
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _refuse_to_reach(pid: int) -> None:
@@ -79,8 +77,10 @@ def _refuse_to_reach(pid: int) -> None:
 
 
 def _be_the_first_to_go() -> None:
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write("1000")
+    with suppress(OSError):
+        file = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(file, b"1000")
+        os.close(file)
 
 
 def _limit(limits: Mapping[int, int]) -> None:
@@ -152,7 +152,6 @@ def _end_like(status: int | None) -> NoReturn:
         with suppress(OSError):  # some have no default to be set
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [-code])
     os._exit(code & 0xFF)
 
 

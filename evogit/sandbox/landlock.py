@@ -24,6 +24,8 @@ from evogit.sandbox.plain import Started, refuse_missing, spawn
 from evogit.sandbox.tools import folders
 
 _DEVICES = ("null", "zero", "full", "random", "urandom")
+_ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1"}
+"""Git does not work where the machine's settings are there and closed."""
 _COUNT_EVERY_S = 10.0
 _ROOM = 4
 """How many times the processes of one job may come on top of what the user has: other agents start theirs, too."""
@@ -70,7 +72,9 @@ class Landlock:
                 limits=rlimits.of(self.limits, self._users_processes() + _ROOM * self.limits.processes),
                 writable=[os.path.realpath(folder) for folder in (job.cwd, *job.writable)],
             )  # fmt: skip
-            process = spawn(job.argv, job, enter=confinement.enter)
+            process = spawn(
+                job.argv, replace(job, environment={**_ENVIRONMENT, **job.environment}), enter=confinement.enter
+            )
         except BaseException as error:
             os.close(leash)
             if isinstance(error, subprocess.SubprocessError):
