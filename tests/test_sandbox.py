@@ -21,7 +21,7 @@ from evogit.config import Evaluator
 from evogit.errors import UsageError
 from evogit.evaluation import CommandMeter
 from evogit.model import Status, TreeId
-from evogit.sandbox import Job, Launcher, Plain, Wish, choose, seccomp
+from evogit.sandbox import Job, Launcher, Plain, Wish, choose, ruleset, seccomp
 from evogit.sandbox.job import Limits
 from evogit.sandbox.probe import probe
 from evogit.store import task
@@ -431,6 +431,13 @@ exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
 """
 
 
+_OF_THE_SANDBOX = (
+    *("test_sandbox.py", "test_escapes.py", "test_landlock.py", "test_secrets.py"),
+    "test_prepare.py::test_in_a_sandbox_what_is_beside_the_tree_is_there_and_read_only",
+    "test_prepare.py::test_in_a_sandbox_a_carried_environment_finds_its_interpreter",
+)
+
+
 @needs_one
 @pytest.mark.heavy
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs these tests already")
@@ -442,16 +449,17 @@ def test_all_of_this_holds_for_an_ordinary_user(tmp_path_factory: pytest.TempPat
     with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as name:
         os.chown(name, 65534, 65534)
         environment = {**os.environ, "HOME": name, "TMPDIR": name}
-        files = [
-            str(Path(__file__).with_name(file)) for file in ("test_sandbox.py", "test_escapes.py", "test_landlock.py")
-        ]
+        files = [str(Path(__file__).with_name(file)) for file in _OF_THE_SANDBOX]
         done = subprocess.run(
             ["unshare", "-m", "sh", "-c", _AS_NOBODY, "sh", str(top), closed, f"{name}/kept",
              sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={name}/base", "-rs", *files],
             cwd=Path(__file__).parent.parent, env=environment, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr
-    assert "there is no sandbox" not in done.stdout
+    # An old kernel's lack of Landlock is nothing to mend here.
+    excused = ruleset.version() < ruleset.OLDEST
+    missing = [line for line in done.stdout.splitlines() if "there is no sandbox" in line]
+    assert not [line for line in missing if not (excused and "Landlock" in line)]
 
 
 def _scores(checkout: Checkout) -> list[dict[str, object]]:

@@ -134,17 +134,17 @@ def _usable() -> int:
     """
     if sys.platform != "linux":
         raise UsageError(f"Landlock needs Linux, and this is {sys.platform}")
+    if os.geteuid() == 0 or os.getuid() == 0:
+        raise UsageError(
+            "Landlock does not confine root, whose processes read each other's environments; "
+            "use bubblewrap, or an ordinary user"
+        )
     found = ruleset.version()
     if found < ruleset.OLDEST:
         what = (
             f"has version {found} of Landlock" if found else "has no Landlock, or it is switched off or withheld here"
         )
         raise UsageError(f"this kernel {what}, and version {ruleset.OLDEST} is needed (Linux 6.12)")
-    if os.geteuid() == 0 or os.getuid() == 0:
-        raise UsageError(
-            "Landlock does not confine root, whose processes read each other's environments; "
-            "use bubblewrap, or an ordinary user"
-        )
     if seccomp.program() is None:
         raise UsageError("Landlock needs a filter of system calls beside it, which is made for x86_64 and aarch64 only")
     return found
