@@ -13,18 +13,22 @@ from pathlib import Path
 import psutil
 
 from evogit.errors import UsageError
-from evogit.sandbox import Job, Launcher, Outcome, Wish, choose
+from evogit.sandbox import Job, Launcher, Outcome, Sandbox, Wish, choose
 from evogit.sandbox.bubblewrap import Bubblewrap, Programs, Sight
 from evogit.sandbox.job import CONFINED, Limits
+from evogit.sandbox.landlock import Landlock
 
 PATH = os.pathsep.join((str(Path(sys.executable).parent), os.defpath, "/usr/bin", "/bin"))
 
 
+KINDS = ("bwrap", "landlock")
+
+
 @cache
-def why_not() -> str | None:
-    """Return why this machine has no sandbox, or None."""
+def why_not(kind: str = "bwrap") -> str | None:
+    """Return why this machine has no such sandbox, or None."""
     try:
-        choose(Wish(kind="bwrap", where="a test", trusted=False, caller={"PATH": PATH})).close()
+        choose(Wish(kind=kind, where="a test", trusted=False, caller={"PATH": PATH})).close()
     except UsageError as error:
         return str(error)
     return None
@@ -34,14 +38,14 @@ class Cage:
     """Runs commands in a sandbox, in folders of its own."""
 
     def __init__(
-        self, folder: Path, home: Path, limits: Limits = CONFINED, cancelled: Callable[[], bool] = lambda: False
-    ) -> None:
+        self, folder: Path, home: Path, limits: Limits = CONFINED, cancelled: Callable[[], bool] = lambda: False,
+        kind: str = "bwrap",
+    ) -> None:  # fmt: skip
         self.tree, self.scratch = folder / "tree", folder / "scratch"
         for made in (self.tree, self.scratch, self.scratch / "home", self.scratch / "tmp"):
             made.mkdir(parents=True)
-        bwrap, setpriv = (shutil.which(name, path=PATH) for name in ("bwrap", "setpriv"))
-        programs = Programs(bwrap=bwrap or "bwrap", setpriv=setpriv, version=(0, 8))
-        self.launcher = Launcher(cancelled, Bubblewrap(programs, Sight(homes=[home]), limits))
+        self.kind = kind
+        self.launcher = Launcher(cancelled, _sandbox(kind, Sight(homes=[home]), limits))
         self.result = self.scratch / "result.json"
         if self.launcher.owner is not None:
             os.chown(self.tree, self.launcher.owner, self.launcher.owner)
@@ -75,11 +79,19 @@ class Cage:
         return said.strip()
 
 
+def _sandbox(kind: str, sight: Sight, limits: Limits) -> Sandbox:
+    if kind == "landlock":
+        return Landlock(sight, limits)
+    bwrap, setpriv = (shutil.which(name, path=PATH) for name in ("bwrap", "setpriv"))
+    programs = Programs(bwrap=bwrap or "bwrap", setpriv=setpriv, version=(0, 8))
+    return Bubblewrap(programs, sight, limits)
+
+
 @contextmanager
-def cage(folder: Path, home: Path, limits: Limits = CONFINED) -> Iterator[Cage]:
+def cage(folder: Path, home: Path, limits: Limits = CONFINED, kind: str = "bwrap") -> Iterator[Cage]:
     """Make a cage and check at the end that nothing is left of it."""
     before = {child.pid for child in psutil.Process().children(recursive=True)}
-    made = Cage(folder, home, limits)
+    made = Cage(folder, home, limits, kind=kind)
     owner = made.launcher.owner
     try:
         yield made

@@ -23,7 +23,7 @@ from evogit.cli.signals import StopSignals
 from evogit.config import AgentUse, Config, Stop
 from evogit.errors import EvaluatorBroken, EvogitError, StorageError, UsageError
 from evogit.model import RunName, parse_run_name
-from evogit.sandbox import BWRAP, NONE
+from evogit.sandbox import BWRAP, LANDLOCK, NONE, Sandbox
 from evogit.store import amendments, freeze, private, refs, repository, task, trust
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
@@ -96,7 +96,7 @@ def run_command(
     chosen = task.read(repo, chosen.run)
     context.refuse_stopped(chosen)
     _greet(out, chosen, begun, frozen, uses)
-    out.print(plain(_SANDBOXES[sandbox.kind]))
+    out.print(plain(_about(sandbox)))
     if blocker := refs.branch_blocker(repo, chosen.run):
         out.print(plain(f"{blocker} stands where branches of agents would go; they are left out, scores are not"))
     reading = _read(repo, chosen)
@@ -184,6 +184,11 @@ def _new_name(repo: Repository) -> RunName:
     taken = set(task.names(repo))
     names = [stem, *(f"{stem}-{number}" for number in range(2, 100))]
     return next(parse_run_name(name) for name in names if name not in taken)
+
+
+def _about(sandbox: Sandbox) -> str:
+    """Return a line on what confines candidates; one that hides less says what it lacks."""
+    return f"sandbox landlock: {sandbox.described()}" if sandbox.kind == LANDLOCK else _SANDBOXES[sandbox.kind]
 
 
 def _greet(out: Console, chosen: Task, begun: bool, frozen: freeze.Frozen, uses: Sequence[AgentUse]) -> None:

@@ -5,19 +5,17 @@ An ordinary user gets it by a user namespace. Root needs none, and drops instead
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from evogit.sandbox import layout, seccomp, slots
+from evogit.sandbox import layout, rlimits, seccomp, slots
 from evogit.sandbox.job import CONFINED, Job, Limits
-from evogit.sandbox.plain import Started, spawn
+from evogit.sandbox.plain import Started, refuse_missing, spawn
 from evogit.sandbox.tools import folders
 
 _NAMESPACES = ("ipc", "pid", "net", "uts", "cgroup-try")
@@ -27,7 +25,6 @@ _COMMON = ("--die-with-parent", "--new-session", "--hostname", "evogit", "--cap-
 _TO_BECOME_A_USER = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
 _DISABLES = (0, 8)
 """From here on bubblewrap can keep namespaces from being made inside; the filter of system calls does, too."""
-_LOCKED_MB = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +52,7 @@ class Bubblewrap:
     """Starts each job in a new sandbox."""
 
     kind = "bwrap"
+    is_shared = False
 
     def __init__(self, programs: Programs, sight: Sight, limits: Limits = CONFINED) -> None:
         """Prepare what all jobs share.
@@ -81,7 +79,7 @@ class Bubblewrap:
         Raises:
             OSError: bubblewrap cannot be started, or cannot make a sandbox.
         """
-        _refuse_missing(job)
+        refuse_missing(job)
         if self.owner is not None:
             _hand_over(job.writable, self.owner)
         report, report_end = os.pipe()
@@ -156,14 +154,6 @@ def _outside_of_root() -> tuple[int, int]:
     return os.geteuid() or slots.FIRST, os.getegid() or slots.FIRST
 
 
-def _refuse_missing(job: Job) -> None:
-    """Raise what starting a program that is not there raises without a sandbox."""
-    name = job.argv[0]
-    program = os.path.join(job.cwd, name) if "/" in name else name
-    if shutil.which(program, path=job.environment.get("PATH", os.defpath)) is None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
-
-
 def _let_go(process: subprocess.Popen[bytes], report: int, gate: int, limits: Limits) -> Started:
     """Set the limits on the first process inside, which waits at the gate for it, and let it go on."""
     inner = _inner(report)
@@ -175,7 +165,8 @@ def _let_go(process: subprocess.Popen[bytes], report: int, gate: int, limits: Li
     started = Started(process, inner, report)
     try:
         with suppress(ProcessLookupError):  # it may have ended
-            for kind, value in _of_the_kernel(limits).items():
+            # Inside its user namespace, or as its own user: outside, that of processes would count all the user has.
+            for kind, value in rlimits.of(limits, limits.processes).items():
                 hard = resource.prlimit(inner, kind)[1]
                 most = value if hard == resource.RLIM_INFINITY else min(value, hard)
                 resource.prlimit(inner, kind, (most, most))
@@ -189,17 +180,6 @@ def _let_go(process: subprocess.Popen[bytes], report: int, gate: int, limits: Li
     finally:
         os.close(gate)
     return started
-
-
-def _of_the_kernel(limits: Limits) -> dict[int, int]:
-    """Return limits for the first process inside: set outside, that of processes would count all the user has."""
-    return {
-        resource.RLIMIT_NPROC: limits.processes,
-        resource.RLIMIT_NOFILE: limits.open_files,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_MEMLOCK: _LOCKED_MB << 20,
-        **({} if limits.disk_mb is None else {resource.RLIMIT_FSIZE: limits.disk_mb << 20}),
-    }
 
 
 def _inner(report: int) -> int | None:

@@ -43,6 +43,8 @@ class Limits:
 
     `disk_mb` is what it may write in the folders it is given, and how big one file may be; `files` how many it may make
     in any of its folders. `memory_mb` holds where the job does not say. The others hold only in a sandbox.
+    `is_counted` says that the kernel cannot count the processes of one job, and they have to be looked at; the first of
+    them is then the one that keeps the job, and no part of it.
     """
 
     memory_mb: int | None = None
@@ -52,6 +54,7 @@ class Limits:
     shared_memory_mb: int = 512
     processes: int = 1024
     open_files: int = 4096
+    is_counted: bool = False
 
 
 CONFINED = Limits(memory_mb=2048, disk_mb=4096, files=500_000)

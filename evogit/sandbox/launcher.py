@@ -86,7 +86,7 @@ class Launcher:
         except OSError:
             self._ended(key)
             raise
-        self._guard.watch(key, started.process.pid, started.inner)
+        self._guard.watch(key, started.process.pid, started.inner, is_kept=started.leash is not None)
         companion = Companion(started, job, sandbox.limits, lambda: self._ended(key))
         self._companions[key] = companion
         return companion
@@ -108,7 +108,7 @@ class Launcher:
             self._ended(key)
             raise
         try:
-            self._guard.watch(key, started.process.pid, started.inner)
+            self._guard.watch(key, started.process.pid, started.inner, is_kept=started.leash is not None)
             for companion in beside:
                 companion.begin()
             watchdog = Watchdog(started.top, job, sandbox.limits, confined=started.inner is not None)

@@ -42,6 +42,29 @@ def tree(root: int) -> Iterator[int]:
         waiting += children(pid)
 
 
+def begun(pid: int) -> str:
+    """Return when a process began, in ticks since the machine did: with its number that tells it from all others."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return fields[19].decode() if len(fields) > 19 else ""
+
+
+def threads(pid: int) -> int:
+    """Return how many threads a process has."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return 0
+
+
+def threads_of_user(uid: int) -> int:
+    """Return how many threads all processes of a user have."""
+    found = 0
+    for pid in pids():
+        with suppress(OSError):
+            found += threads(pid) if os.stat(f"/proc/{pid}/task").st_uid == uid else 0
+    return found
+
+
 def resident(pid: int) -> int:
     """Return the bytes of memory a process uses, pages it shares with others counted in full."""
     fields = _read(f"/proc/{pid}/statm").split()

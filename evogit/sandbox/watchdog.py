@@ -1,10 +1,10 @@
-"""What no limit of the kernel's covers: memory and disk of all processes of one job together."""
+"""What no limit of the kernel's covers: memory and disk of all processes of one job together, and their number."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -45,11 +45,18 @@ class Watchdog:
         if now < self._next:
             return None
         self._next = now + _EVERY_S
-        return self._look_at_memory() or self._look_at_disk() or self._look_at_files_in_memory()
+        return self._look_at_processes() or self._look_at_disk() or self._look_at_files_in_memory()
 
-    def _look_at_memory(self) -> str | None:
+    def _look_at_processes(self) -> str | None:
         limit = self._memory_mb
-        if limit is None or _used(self._top, limit * _MB) <= limit * _MB:
+        if limit is None and not self._limits.is_counted:
+            return None
+        pids = list(processes.tree(self._top))
+        if self._limits.is_counted:
+            del pids[0]
+            if sum(map(processes.threads, pids)) > self._limits.processes:
+                return f"processes: it runs more than {self._limits.processes} at once"
+        if limit is None or _used(pids, limit * _MB) <= limit * _MB:
             return None
         whose = "its" if self._who == "it" else f"{self._who}'s"
         return f"memory: {whose} processes use more than {limit} MB together"
@@ -83,12 +90,11 @@ class Watchdog:
         return None
 
 
-def _used(top: int, limit: int) -> int:
-    """Return the bytes of memory of a process and its descendants.
+def _used(pids: Sequence[int], limit: int) -> int:
+    """Return the bytes of memory of processes.
 
     Pages shared by forked processes are counted in full at first; only a sum above the limit is worth counting well.
     """
-    pids = list(processes.tree(top))
     rough = {pid: processes.resident(pid) for pid in pids}
     if sum(rough.values()) <= limit:
         return sum(rough.values())
