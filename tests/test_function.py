@@ -447,9 +447,9 @@ def test_commands_work_with_a_function(toy: Checkout, kind: str) -> None:
     (toy.path / "bench.py").write_text("import knobs\n\n\ndef score():\n    return knobs.value()\n")
     toy.commit()
     assert "it sees the candidate" in toy.evogit("doctor").stdout
-    toy.evogit("run", "-n", "2", "--evals", "12", "--run", "quick")
+    toy.evogit("run", "-n", "2", "--evals", "6", "--run", "quick")
     best = json.loads(toy.evogit("status", "--run", "quick", "--json").stdout)
-    assert best["evaluations"] >= 12, best
+    assert best["evaluations"] >= 6, best
     tree = toy.git("ls-tree", "-r", "--name-only", "refs/evogit/quick/task")
     assert "protected/bench.py" in tree.splitlines()
 
