@@ -206,9 +206,16 @@ class Agent:
             self._point_branch_at(min(own))
 
     def _score_one_of(self, due: list[CommitId]) -> Outcome:
-        """Score the first of these that nobody claims; wait for the others when all are claimed."""
+        """Score the first of these that nobody claims; when all are claimed, wait for those who are at it."""
         for commit in due:
             if not self._is_claimed(commit):
+                self._score(commit)
+                return Outcome.SCORED
+        for commit in still_open(self._repo, self.graph, due):
+            held = claims.standing(self._repo, self.snapshot, commit, self.ledger.writer.now())
+            others = [claim for claim in held if claim.agent != self.ledger.writer.agent]
+            # A whole clone may have gone: rather measure one of them twice than stand still until its claim ends.
+            if all(claims.is_elsewhere(self._repo, claim) for claim in others):
                 self._score(commit)
                 return Outcome.SCORED
         self._world.sleep(_REFRESH_S)

@@ -43,10 +43,10 @@ def repo(new_checkout: Callable[..., Checkout]) -> Checkout:
     return new_checkout("repo", {"score.sh": SCORE, "knob.txt": "level = 3\n", "evogit.toml": config})
 
 
-def turn(checkout: Checkout, script: str = TURNED) -> None:
+def turn(checkout: Checkout, script: str = TURNED, run: str = "r") -> None:
     """Let another script judge from now on."""
     (checkout.path / "score.sh").write_text(script)
-    checkout.evogit("evaluator", "update", "--run", "r")
+    checkout.evogit("evaluator", "update", "--run", run)
 
 
 def document(checkout: Checkout, *words: str) -> dict[str, Any]:
@@ -402,3 +402,26 @@ def test_epochs_are_read_from_the_history_of_the_task(repo: Checkout) -> None:
     assert epochs.before(found) == [found[0].evaluator]
     assert repo.git("show", "refs/evogit/r/task:protected/score.sh") == TURNED.strip()
     assert subprocess.run(["git", "fsck", "--strict"], cwd=repo.path, env=repo.environment).returncode == 0
+
+
+def test_nobody_stands_still_for_a_clone_that_went_away(tmp_path: Path, world: dict[str, str]) -> None:
+    """Its claims would last for a day, and nobody here can say whether its agents still live."""
+    both = clones.make(tmp_path, world)
+    one, two = both.one.checkout, both.two.checkout
+    toml = one.path / "evogit.toml"
+    toml.write_text(toml.read_text().replace("timeout_s = 20", "timeout_s = 90000"))
+    one.evogit("run", "-n", "1", "--run", "s", "--evals", "6")
+    shut = tmp_path / "shut"
+    turn(one, TURNED.replace("sleep 0.05", f"while [ -e {shut} ]; do sleep 0.02; done"), "s")
+    one.evogit("agent", "tuner", "--run", "s", "--evals", "1")  # the base
+    shut.touch()
+    agent = one.start("agent", "tuner", "--run", "s")
+    evidence.wait_for(lambda: "claim" in one.git("log", "--format=%s", "-1", "--glob=refs/notes/evogit/s/*"), "a claim")
+    agent.kill()
+    agent.communicate()
+    shut.unlink()
+    one.evogit("sync", "--run", "s")
+    two.evogit("sync", "--run", "s")
+    two.evogit("agent", "tuner", "--run", "s", "--trust", "--evals", "8")
+    shown = json.loads(two.evogit("status", "--run", "s", "--json").stdout)
+    assert (shown["to_measure_again"], shown["best_value"] is not None) == ([], True)

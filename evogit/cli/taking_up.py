@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from evogit.cli import context
-from evogit.errors import UsageError
+from evogit.errors import StorageError, UsageError
 from evogit.model import RunName, parse_run_name
 from evogit.store import epochs, private, refs, repository, task
 from evogit.store.repository import Repository
@@ -63,11 +63,16 @@ def _differing(repo: Repository, found: Task, definition: Definition) -> list[st
     """
     old, new = found.definition, definition
     names = [name for name, left, right in zip(_PARTS, old.key, new.key, strict=True) if left != right]
-    if "base" in names and (
-        refs.checked_out_run(repo) == found.run or not epochs.unprotected_changes(repo, new.at(old.base), new.base)
-    ):
+    if "base" in names and (refs.checked_out_run(repo) == found.run or _starts_alike(repo, old, new)):
         names.remove("base")
     return names
+
+
+def _starts_alike(repo: Repository, old: Definition, new: Definition) -> bool:
+    try:
+        return not epochs.unprotected_changes(repo, new.at(old.base), new.base)
+    except StorageError:
+        return False  # what cannot be compared is not taken for the same
 
 
 def _other_definition(repo: Repository, found: Task, definition: Definition, differing: list[str]) -> str:

@@ -30,8 +30,17 @@ def standing(repo: Repository, snapshot: Snapshot, commit: CommitId, now: dateti
     return sorted(held, key=lambda claim: (claim.at, claim.agent))
 
 
+def is_elsewhere(repo: Repository, claim: Lease) -> bool:
+    """Return whether a claim is that of another clone, of which nobody here can say whether its holder still lives.
+
+    Raises:
+        RepositoryError, StorageError: this clone's id cannot be read.
+    """
+    return not claim.agent.endswith(f"-{private.clone_id(repo)}")
+
+
 def _may_live(repo: Repository, snapshot: Snapshot, claim: Lease) -> bool:
     """Return whether a holder can still be at it: of the agents of this clone, those that live."""
-    if claim.agent.startswith(PREFIX) or not claim.agent.endswith(f"-{private.clone_id(repo)}"):
-        return True  # a person's hook holds its journal only while it writes; other clones cannot be asked
+    if claim.agent.startswith(PREFIX) or is_elsewhere(repo, claim):
+        return True  # a person's hook holds its journal only while it writes
     return private.is_living(repo, snapshot.run, AgentName(claim.agent))
