@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -103,11 +103,12 @@ class Crew:
         definition = resources.definition(invocation.use)
         repository.refuse_read_only(repo)
         self._repo, self._task, self._use = repo, task, invocation.use
+        self._environment, self._before = invocation.environment, 0
         self._names = [private.free_name(repo, task.run, invocation.use)]
         self.mended = private.repair(repo, task.run, self._names[0])
         self._launcher = Launcher(lambda: invocation.stopped() is not None, invocation.sandbox)
         self._folder = scratch.folder(repo, task.run, self.name)
-        parts = Parts(
+        self._parts = Parts(
             proposer=proposer(definition),
             policy=policy(definition),
             meter=meter(repo, task, self._folder, self._launcher, invocation.environment),
@@ -118,16 +119,37 @@ class Crew:
             run=task.run, agent=self.name, session=invocation.session, use=invocation.use,
             evaluator=task.definition.evaluator, host=invocation.host, person=invocation.person, now=invocation.now,
         )  # fmt: skip
-        world = World(
+        self._world = World(
             seed=invocation.seed, clock=invocation.clock, sleep=invocation.sleep, stopped=invocation.stopped,
             new_name=self._another_name,
         )  # fmt: skip
-        self.agent = Agent(repo, task, writer, parts, world)
+        self.agent = Agent(repo, task, writer, self._parts, self._world)
 
     @property
     def name(self) -> AgentName:
         """The name the agent writes under now."""
         return self._names[-1].agent
+
+    @property
+    def evaluated(self) -> int:
+        """How many evaluations it has made, under all evaluators."""
+        return self._before + self.agent.evaluated
+
+    def enter_epoch(self) -> None:
+        """Let another agent, of the same name, go on with the evaluator that the run has now.
+
+        Raises:
+            Untrusted: that one came from elsewhere, and nobody here said that it may run.
+            StorageError: the store cannot be read or written.
+        """
+        old = self.agent
+        measuring = meter(self._repo, old.task, self._folder, self._launcher, self._environment)
+        self._parts.limits.begin_epoch()
+        self._parts = replace(self._parts, meter=measuring)
+        writer = replace(old.ledger.writer, evaluator=old.task.definition.evaluator)
+        self.agent = Agent(self._repo, old.task, writer, self._parts, self._world)
+        self._before += old.evaluated
+        old.ledger.close()
 
     def close(self) -> None:
         """Give back everything the agent held."""

@@ -179,7 +179,8 @@ def _reproduce(facts: Facts) -> str:
 
 def _review(facts: Facts) -> str:
     base, best, notes = facts.base[:12], facts.best[:12], f"evogit-remote/{facts.remote}/{facts.run}/*"
-    lines = (*review.look(base, best, notes), *review.bisect(base, best, notes, _halfway(facts)))
+    steps = review.bisect(base, best, notes, facts.evaluator, _halfway(facts))
+    lines = (*review.look(base, best, notes), *steps)
     heading = "**Review without evogit**, after that fetch; the last lines find the step that won half of the gain:"
     return _wrap(heading) + "\n\n" + _block(lines)
 

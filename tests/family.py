@@ -34,10 +34,11 @@ RUN = RunName("r")
 class Family:
     """Writes candidates for any number of agents, each with its own journal."""
 
-    def __init__(self, path: Path, *, direction: Direction = Direction.MAXIMIZE) -> None:
+    def __init__(self, path: Path, *, direction: Direction = Direction.MAXIMIZE, evaluator: str = EVALUATOR) -> None:
         self.repo = open_repository(path)
         self.base = self.repo.head()
         self.direction = direction
+        self.evaluator = evaluator
         self._ledgers: dict[str, Ledger] = {}
         self._ticks = count()
         self._made = count()
@@ -91,7 +92,7 @@ class Family:
 
     def snapshot(self) -> Snapshot:
         """Return a snapshot that has read nothing yet."""
-        return Snapshot(self.repo, RUN, EVALUATOR, self.direction)
+        return Snapshot(self.repo, RUN, self.evaluator, self.direction)
 
     def graph(self, snapshot: Snapshot | None = None) -> Phylogeny:
         """Return the family tree as a fresh reader sees it."""
@@ -116,7 +117,7 @@ class Family:
     def _ledger(self, by: str) -> Ledger:
         if by not in self._ledgers:
             writer = Writer(
-                run=RUN, agent=AgentName(by), session="s", use="test", evaluator=EVALUATOR, host="here",
+                run=RUN, agent=AgentName(by), session="s", use="test", evaluator=self.evaluator, host="here",
                 person=("Ada", "ada@example.invalid"), now=self._now,
             )  # fmt: skip
             self._ledgers[by] = Ledger(self.repo, self.snapshot(), writer)

@@ -62,7 +62,8 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         numbers = "  ".join(f"{name}={amount:.4g}" for name, amount in sorted(made.params.items()))
         out.print(plain(f"made by  {made.agent} ({made.operator.value})  seed {made.seed}  {numbers}".rstrip()))
         if made.merge:
-            _show_merge(out, made.merge, parents, value)
+            born = found.born_under or reading.snapshot.evaluator
+            _show_merge(out, made.merge, parents, found.value(born), reading.measured_by(born))
     for verdict in found.verdicts if found else []:
         _show_verdict(out, verdict)
     for score in scores:
@@ -86,12 +87,17 @@ def _why_unscored(reading: Reading, commit: CommitId) -> str:
     return f"not measured itself: its files are those of {twin[:12]}, which scored {number(reading.value(twin))}"
 
 
-def _show_merge(out: Console, merge: Merge, parents: Sequence[CommitId], value: float | None) -> None:
-    """Say what came together, and what the whole is beyond the sum of the gains (in genetics: epistasis)."""
+def _show_merge(out: Console, merge: Merge, parents: Sequence[CommitId], value: float | None, other: str) -> None:
+    """Say what came together, and what the whole is beyond the sum of the gains (in genetics: epistasis).
+
+    All numbers are of one epoch, that in which it was merged; `other` names it unless it is the present one.
+    """
     before = merge.base_value
     gains = [known - before for known in merge.values]
     brought = "  ".join(f"{parent[:9]} {amount:+.4g}" for parent, amount in zip(parents, gains))
-    out.print(plain(f"merge    from {merge.base[:9]}  {number(before)}:  {brought}"))
+    out.print(
+        plain(f"merge    from {merge.base[:9]}  {number(before)}:  {brought}{f'  (in {other})' if other else ''}")
+    )
     if value is not None:
         whole, together = value - before, sum(gains)
         beyond = 0.0 if math.isclose(whole, together, rel_tol=1e-9) else whole - together
@@ -99,7 +105,8 @@ def _show_merge(out: Console, merge: Merge, parents: Sequence[CommitId], value: 
 
 
 def _show_score(out: Console, score: Score, reading: Reading) -> None:
-    other = "" if score.evaluator == reading.snapshot.evaluator else "  by another evaluator: not comparable"
+    epoch = reading.measured_by(score.evaluator)
+    other = f"; of {epoch}, not comparable" if epoch else ""
     said = number(score.value) if score.value is not None else score.status.value
     out.print(
         plain(

@@ -87,7 +87,7 @@ class Phylogeny:
     def best(self) -> Candidate | None:
         """Return the best candidate one may build on, the first measured among equals; None when nothing is scored."""
         found = [self.snapshot.candidates[commit] for commit in self.field.leaders]
-        return min(found, key=lambda one: (min(score.at for score in one.scores), one.id), default=None)
+        return min(found, key=lambda one: (one.first_at(self.snapshot.evaluator), one.id), default=None)
 
     def lineage(self, commit: CommitId) -> list[CommitId]:
         """Return the commits from the base to this one along first parents, the base first."""

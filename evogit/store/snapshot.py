@@ -91,6 +91,11 @@ class Snapshot:
         """Return a candidate with this tree that this evaluator has judged, or None."""
         return self._measured.get((tree, self.evaluator))
 
+    def judge_by(self, evaluator: str) -> None:
+        """Let the scores of another evaluator count from now on, and no others."""
+        self.evaluator = evaluator
+        self._stale = True
+
     @property
     def best_value(self) -> float | None:
         """The best score, or None when nothing is scored."""
@@ -107,7 +112,7 @@ class Snapshot:
     def best(self) -> Candidate | None:
         """Return the best candidate, the first measured among equals, or None when nothing is scored."""
         found = [self.candidates[commit] for commit in self.leaders()]
-        return min(found, key=lambda one: (min(score.at for score in one.scores), one.id), default=None)
+        return min(found, key=lambda one: (one.first_at(self.evaluator), one.id), default=None)
 
     def is_better(self, value: float, than: float) -> bool:
         """Return whether `value` is strictly better."""

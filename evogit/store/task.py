@@ -1,4 +1,4 @@
-"""The task of a run, frozen in its ref: the base, `evogit.toml`, and the protected files."""
+"""The task of a run, in its ref: the base, `evogit.toml`, and the protected files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TASK_FILE = b"task.json"
 _CONFIG_FILE = b"evogit.toml"
 _PROTECTED = b"protected/"
 _MAX_UNREADABLE = 100
-_MAX_AMENDMENTS = 100_000
+MAX_AMENDMENTS = 100_000
 
 
 class State(StrEnum):
@@ -79,6 +79,15 @@ class Definition:
     def key(self) -> tuple[object, ...]:
         """What must be equal for one run to continue another; limits and the choice of agents may differ."""
         return (self.base, self.config.goal, self.config.direction, self.editable, self.protected, self.evaluator)
+
+    @property
+    def experiment(self) -> tuple[object, ...]:
+        """What stays for a whole run: where it starts, which scores are better, and what may be changed."""
+        return (self.base, self.config.direction, self.editable)
+
+    def at(self, base: CommitId) -> Definition:
+        """Return the same definition for candidates that start from another commit."""
+        return replace(self, base=base)
 
     @cached_property
     def trusted(self) -> frozenset[bytes]:
@@ -156,12 +165,8 @@ def create(repo: Repository, run: RunName, definition: Definition, signature: py
     described = _TaskFile(
         v=1, run=run, base=definition.base, editable=definition.editable, protected=definition.protected
     )
-    entries: dict[bytes, Entry | None] = {
-        TASK_FILE: _file(repo, msgspec.json.encode(described, order="sorted") + b"\n"),
-        _CONFIG_FILE: _file(repo, definition.config_text),
-        **{_PROTECTED + path: entry for path, entry in definition.files.items()},
-    }
-    tree = trees.build(repo, None, entries)
+    line = msgspec.json.encode(described, order="sorted") + b"\n"
+    tree = trees.build(repo, None, {TASK_FILE: _file(repo, line), **evaluator_entries(repo, definition)})
     assert tree is not None  # it holds at least the two files
     goal = definition.config.goal
     commit = objects.write_commit(
@@ -177,6 +182,16 @@ def create(repo: Repository, run: RunName, definition: Definition, signature: py
     durability.close()
     refs.compare_and_swap(repo, refs.task_ref(run), old=None, new=commit)
     return read(repo, run)
+
+
+def evaluator_entries(repo: Repository, definition: Definition) -> dict[bytes, Entry]:
+    """Return what a task's tree holds beside `task.json`; the configuration's blob is written.
+
+    Raises:
+        StorageError: Git would not write it.
+    """
+    files = {_PROTECTED + path: entry for path, entry in definition.files.items()}
+    return {_CONFIG_FILE: _file(repo, definition.config_text), **files}
 
 
 def _file(repo: Repository, content: bytes) -> Entry:
@@ -224,6 +239,30 @@ def read_at(repo: Repository, run: RunName, tip: pygit2.Oid) -> Task:
 
 def _parse(repo: Repository, run: RunName, commit: pygit2.Commit) -> Task:
     where = f"the task of run {run}"
+    described, definition = _definition(repo, run, commit, where)
+    return Task(
+        run=run,
+        definition=definition,
+        base_tree=TreeId(str(repo.commit(definition.base).tree_id)),
+        tip=CommitId(str(commit.id)),
+        seen=CommitId(str(commit.id)),
+        started=_started(repo, commit, definition.base, where),
+        goal=definition.config.goal if described.goal is None else described.goal,
+        state=State(described.state or State.RUNNING),
+    )
+
+
+def definition_of(repo: Repository, run: RunName, commit: pygit2.Commit) -> Definition:
+    """Return the definition one task commit holds.
+
+    Raises:
+        StorageError: it cannot be read.
+        ConfigError: its configuration is not valid.
+    """
+    return _definition(repo, run, commit, f"the task of run {run}")[1]
+
+
+def _definition(repo: Repository, run: RunName, commit: pygit2.Commit, where: str) -> tuple[_TaskFile, Definition]:
     try:
         content = trees.read_blob(repo, trees.entries_of(repo, commit.tree_id)[TASK_FILE].id)
         version = msgspec.json.decode(content, type=_Version).v
@@ -238,30 +277,19 @@ def _parse(repo: Repository, run: RunName, commit: pygit2.Commit) -> Task:
         raise StorageError(
             f"{where} is of version {described.v} for run {described.run!r}; this evogit reads version 1"
         )
-    base = CommitId(described.base)
-    definition = Definition(
-        base=base,
+    return described, Definition(
+        base=CommitId(described.base),
         config=config.parse(text, where=where),
         config_text=text,
         editable=described.editable,
         protected=described.protected,
         files={path.removeprefix(_PROTECTED): entry for path, entry in entries.items() if path.startswith(_PROTECTED)},
     )
-    return Task(
-        run=run,
-        definition=definition,
-        base_tree=TreeId(str(repo.commit(base).tree_id)),
-        tip=CommitId(str(commit.id)),
-        seen=CommitId(str(commit.id)),
-        started=_started(repo, commit, base, where),
-        goal=definition.config.goal if described.goal is None else described.goal,
-        state=State(described.state or State.RUNNING),
-    )
 
 
 def _started(repo: Repository, commit: pygit2.Commit, base: CommitId, where: str) -> int:
     """Return the time of the first task commit, the one on the base."""
-    for _ in range(_MAX_AMENDMENTS):
+    for _ in range(MAX_AMENDMENTS):
         if not commit.parent_ids:
             break
         parent = CommitId(str(commit.parent_ids[0]))
