@@ -143,6 +143,7 @@ class Crew:
             StorageError: the store cannot be read or written.
         """
         old = self.agent
+        self._launcher.end_companions()  # a server of the evaluator before
         measuring = meter(self._repo, old.task, self._folder, self._launcher, self._environment)
         self._parts.limits.begin_epoch()
         self._parts = replace(self._parts, meter=measuring)

@@ -53,10 +53,14 @@ class Launcher:
 
     def close(self) -> None:
         """End what still runs and the guard process, and give back the sandbox."""
-        for companion in list(self._companions.values()):
-            companion.close()
+        self.end_companions()
         self.end_guard()
         self._sandbox.close()
+
+    def end_companions(self) -> None:
+        """End every process that stays."""
+        for companion in list(self._companions.values()):
+            companion.close()
 
     def end_guard(self) -> None:
         """End the guard process alone; the sandbox can serve another launcher."""
