@@ -24,6 +24,7 @@ from evogit.store.task import Task
 _ROUNDS = 3
 """How often the base is measured, to know how far its score scatters."""
 _MOST_TRIED = 8
+_PYTEST = '; `pytest = "tests/"` in the place of `command` notices most of these'
 _SHELL = re.compile(rb"#!.*\b(ba|da|k|z)?sh\b")
 _NOTHING = {"module": "nothing", "script": "sh-nothing"}
 """The hacks that are worthless code and nothing else."""
@@ -122,6 +123,18 @@ class Trials:
             return Trial(hack=hack, verdict=Verdict.NO_SCORE, said=f"{found.status.value}: {said}")
         return Trial(hack=hack, verdict=self._judged(hack, found.value), value=found.value)
 
+    def advice(self, tried: Sequence[Trial]) -> Mapping[str, Sequence[str]]:
+        """Return what helps against those that got a score they have not earned, with their names."""
+        evaluator = self._task.definition.config.evaluator
+        runs_tests = _uses_pytest(evaluator) and evaluator.pytest is None
+        found: dict[str, list[str]] = {}
+        for trial in tried:
+            if trial.is_hole:
+                remedy = trial.hack.remedy
+                more = _PYTEST if runs_tests and remedy in (Remedy.RESULT, Remedy.JUDGE) else ""
+                found.setdefault(remedy.value + more, []).append(trial.hack.name)
+        return found
+
     def _judged(self, hack: Hack, value: float) -> Verdict:
         if self._sign * value > self._high:
             return Verdict.WINS
@@ -190,15 +203,6 @@ def begin(repo: Repository, environment: Mapping[str, str], sandbox: Callable[[]
     finally:
         launcher.close()
         scratch.remove(folder)
-
-
-def advice(tried: Sequence[Trial]) -> Mapping[Remedy, Sequence[str]]:
-    """Return what helps, each with the names of the hacks it is against."""
-    found: dict[Remedy, list[str]] = {}
-    for trial in tried:
-        if trial.is_hole:
-            found.setdefault(trial.hack.remedy, []).append(trial.hack.name)
-    return found
 
 
 def _planted(hack: Hack, subjects: Sequence[Subject]) -> list[tuple[Subject, Planted]]:

@@ -117,10 +117,10 @@ SHAPES = {
         files={"bench.py": _NAIVE + _TO_OUTPUT}, table='command = "python bench.py"\nresult = "stdout-json"',
         wins=frozenset({
             "always-equal", "nan", "frames", "memory", "by-heart", "disk", "trace", "output-and-leave",
-            "output-at-exit", "result-last-of-all", "descriptors", "others-descriptors", "json", "variables", "abs",
+            "output-at-exit", "result-last-of-all", "descriptors", "json", "variables", "abs",
             "shadow",
         }),
-        chancy=frozenset({"result-after"}),
+        chancy=frozenset({"result-after", "others-descriptors"}),
     ),
     "bare pytest": Shape(
         files=_TESTS, table='command = "python -m pytest -q --junitxml=$EVOGIT_JUNIT tests"\nresult = "junit"',

@@ -56,7 +56,7 @@ def _show(out: Console, trials: Trials, tried: Sequence[Trial]) -> None:
         cells = (one.hack.name, one.hack.what, scored, one.verdict.value)
         table.add_row(*map(plain, cells), style=_STYLES.get(one.verdict))
     out.print(table, soft_wrap=False)
-    for line in _conclusion(tried):
+    for line in _conclusion(trials, tried):
         out.print(plain(line))
 
 
@@ -64,15 +64,15 @@ def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
-def _conclusion(tried: Sequence[Trial]) -> Iterable[str]:
+def _conclusion(trials: Trials, tried: Sequence[Trial]) -> Iterable[str]:
     won, tied = (sum(one.verdict is verdict for one in tried) for verdict in (Verdict.WINS, Verdict.TIES))
     yield ""
     if not won and not tied:
         yield f"none of {len(tried)} hacks scores as well as HEAD"
         return
     yield f"of {len(tried)} hacks {won} score better than HEAD, and {tied} as well, though their code is worth nothing"
-    for remedy, names in trial.advice(tried).items():
-        yield f"  {', '.join(names)}: {remedy.value}"
+    for text, names in trials.advice(tried).items():
+        yield f"  {', '.join(names)}: {text}"
 
 
 def _as_json(trials: Trials, tried: Sequence[Trial]) -> Mapping[str, object]:
@@ -84,5 +84,5 @@ def _as_json(trials: Trials, tried: Sequence[Trial]) -> Mapping[str, object]:
              "said": one.said or None}
             for one in tried
         ],
-        "advice": [{"against": list(names), "text": remedy.value} for remedy, names in trial.advice(tried).items()],
+        "advice": [{"against": list(names), "text": text} for text, names in trials.advice(tried).items()],
     }  # fmt: skip

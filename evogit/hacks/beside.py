@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from evogit.hacks import ruin
 from evogit.hacks.hack import Hack, Planted, Remedy, Subject
-from evogit.hacks.inside import planted
+from evogit.hacks.planting import planted
 from evogit.hacks.snippets import EVERYTHING_AT_EXIT, SAME, SHELL
 from evogit.model import RepoPath
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evogit.hacks import beside, inside, runner, shell
+from evogit.hacks import beside, inside, returned, runner, shell
 from evogit.hacks.hack import Hack
 
-CORPUS: Sequence[Hack] = (*inside.HACKS, *runner.HACKS, *beside.HACKS, *shell.HACKS)
+CORPUS: Sequence[Hack] = (*returned.HACKS, *inside.HACKS, *runner.HACKS, *beside.HACKS, *shell.HACKS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evogit.hacks.hack import Hack, Remedy
-from evogit.hacks.inside import in_code
+from evogit.hacks.planting import in_code
 from evogit.hacks.snippets import DAEMON, FORGE, PLUGIN, REPORT, SAME, SESSION
 
 _OURS = "evogit"
