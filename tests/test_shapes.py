@@ -391,11 +391,23 @@ def test_half():
 """
 
 
-def test_the_standard_library_is_not_the_candidates(new_bench: Callable[..., Bench]) -> None:
-    bench = new_bench(_project(**{"tests/test_code.py": _OF_COLOURS}))
-    fake = "def rgb_to_hsv(*_): return (0, 0, [])\n"
+@pytest.mark.parametrize("name", ["colorsys", "click"])
+def test_modules_of_others_are_not_the_candidates(name: str, new_bench: Callable[..., Bench]) -> None:
+    test = f"import {name}\ndef test_it(): assert not hasattr({name}, 'fake')\n"
+    bench = new_bench(_project(**{"tests/test_code.py": test, f"src/pkg/{name}.py": ""}))
     meter = bench.meter('pytest = "tests/"')
-    assert meter.measure(bench.tree(colorsys__py=fake, src_SLASH_colorsys__py=fake)).value == 1.0
+    files = {f"{folder}{name}__py": "fake = True\n" for folder in ("", "src_SLASH_")}
+    assert meter.measure(bench.tree(**files)).value == 1.0
+    assert meter.measure(bench.tree(**{f"{name}_SLASH___init____py": "fake = True\n"})).value == 1.0
+
+
+def test_too_many_modules_are_the_candidates_failure(new_bench: Callable[..., Bench]) -> None:
+    bench = new_bench(_project())
+    files = {f"{'long' * 50}{number}__py": "" for number in range(600)}
+    found = bench.meter('pytest = "tests/"').measure(bench.tree(**files))
+    assert (found.status, found.feedback) == (
+        Status.FAILED, "it has 600 Python modules that the base has not; that is too many to test",
+    )  # fmt: skip
 
 
 def test_a_project_may_have_a_module_that_is_named_like_a_standard_one(new_bench: Callable[..., Bench]) -> None:

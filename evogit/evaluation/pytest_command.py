@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from evogit.errors import StorageError
 from evogit.evaluation.bench import Bench
 from evogit.evaluation.junit import CONTROLS, Report
 from evogit.evaluation.reading import under
@@ -29,14 +29,19 @@ _FILES = (
 _MUST_FAIL = "a test that fails"
 _USAGE = 4
 """Pytest's exit code for a command line it does not understand."""
-_MODULE = (".py", "/__init__.py")
+_MODULES = (b".py", b".so")
+_MOST_NAMES_BYTES = 100_000  # the system takes 128 KiB for one argument
 ENVIRONMENT: Mapping[str, str] = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONSAFEPATH": "1"}
 
 
 def command(arguments: str, bench: Bench) -> tuple[str, ...]:
-    """Return the program and its arguments; to be called when the copy is prepared."""
+    """Return the program and its arguments; to be called when the copy is prepared.
+
+    Raises:
+        StorageError: the base cannot be read, or the copy has too many modules beside the base's.
+    """
     config, settings = _settings(bench)
-    found = [bench.python(), "-c", _guard(), CONTROLS, _MUST_FAIL, ",".join(_own_modules(bench))]
+    found = [bench.python(), "-c", _guard(), CONTROLS, _MUST_FAIL, _strangers(bench)]
     found += ["-p", "no:cacheprovider", "-c", config, f"--rootdir={bench.export.root}"]
     if "pythonpath" not in settings:
         found += ["-o", f"pythonpath={_quoted(bench.export.root)} {_quoted(bench.export.root / 'src')}"]
@@ -67,11 +72,23 @@ def _guard() -> str:
     return Path(__file__).with_name("pytest_guard.py").read_text()
 
 
-def _own_modules(bench: Bench) -> list[str]:
-    """Return the names of the base's own modules that are those of standard ones, and stay the base's."""
-    places = [f"{folder}{name}{end}" for name in sys.stdlib_module_names for folder in ("", "src/") for end in _MODULE]
-    found = [place for place in places if bench.export.is_of_base(place.encode())]
-    return sorted({place.removeprefix("src/").partition("/")[0].removesuffix(".py") for place in found})
+def _strangers(bench: Bench) -> str:
+    """Return the names of modules that are where the base has none of that name: they must not hide another's."""
+    base = bench.export.base_files
+    new = [path for path in bench.export.files if path.endswith(_MODULES) and path not in base]
+    known = {pair for path in base for pair in _named(path)} if new else set()
+    found = ",".join(sorted({name for path in new for folder, name in _named(path) if (folder, name) not in known}))
+    if len(os.fsencode(found)) > _MOST_NAMES_BYTES:
+        raise StorageError(f"it has {len(new)} Python modules that the base has not; that is too many to test")
+    return found
+
+
+def _named(path: bytes) -> Iterator[tuple[str, str]]:
+    """Yield each folder on the way to a file, and what stands in it, as Python would call it."""
+    folder = ""
+    for part in os.fsdecode(path).split("/"):
+        yield folder, part.partition(".")[0]
+        folder += f"{part}/"
 
 
 def _settings(bench: Bench) -> tuple[str, str]:

@@ -24,7 +24,6 @@ import _pytest.reports
 import _pytest.runner
 import pytest
 
-_STANDARD_LIBRARY = [os.path.dirname(os.__file__), os.path.join(os.path.dirname(os.__file__), "lib-dynload")]
 _JUDGES: Mapping[str, tuple[object, ...]] = {
     "builtins": (builtins,),
     "json": (json,),
@@ -39,19 +38,21 @@ _JUDGES: Mapping[str, tuple[object, ...]] = {
 _Check = Callable[[], str]
 
 
-class _StandardFirst:
-    """Finds the standard library's modules before any file that has the name of one."""
+class _OthersFirst:
+    """Finds some modules where they are without the project before it is looked among the project's."""
 
-    def __init__(self, but: set[str]) -> None:
-        self._names = sys.stdlib_module_names - but
+    def __init__(self, names: set[str]) -> None:
+        self._names = names
+        projects = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        self._places = [place for place in sys.path if place not in projects]
 
     def find_spec(
         self, name: str, path: object = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Return where a module of the standard library is, or None for any other."""
+        """Return where one of the modules is, or None for any other."""
         if path is not None or name not in self._names:
             return None
-        return importlib.machinery.PathFinder.find_spec(name, _STANDARD_LIBRARY)
+        return importlib.machinery.PathFinder.find_spec(name, self._places)
 
 
 class _Control(pytest.Item):
@@ -143,15 +144,16 @@ def _rewritten() -> _Check:
     return look
 
 
-def main(group: str, must_fail: str, own: str, *arguments: str) -> None:
+def main(group: str, must_fail: str, strangers: str, *arguments: str) -> None:
     """Run pytest and end the process.
 
     `group` is what the names of its own tests begin with in a report; `must_fail` of them is to fail, the others are to
-    pass. `own` are, between commas, names of the project's own modules that the standard library has as well.
+    pass. `strangers` are, between commas, names of modules that must not stand in the place of others.
     """
     checks: dict[str, _Check] = {f"{name} is as it was": _replaced(owners) for name, owners in _JUDGES.items()}
     checks |= {"nothing looks on": _watched, "files are as they were": _rewritten(), must_fail: lambda: "as it should"}
-    sys.meta_path.insert(0, _StandardFirst(set(own.split(","))))
+    finders = sys.meta_path
+    finders.insert(finders.index(importlib.machinery.PathFinder), _OthersFirst(set(strangers.split(","))))
     leave, code = os._exit, pytest.main(list(arguments), plugins=[_Controls(group, checks)])
     sys.stdout.flush()
     sys.stderr.flush()

@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Collection, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,6 @@ class Export:
         self._signs: dict[bytes, _Sign] = {}
         self._folders: set[bytes] = set()
         self._links: dict[bytes, Path] = {}
-        self._base: Collection[bytes] | None = None
 
     @property
     def files(self) -> Collection[bytes]:
@@ -56,15 +56,14 @@ class Export:
         """Return whether a file is laid over every tree."""
         return path in self._definition.files
 
-    def is_of_base(self, path: bytes) -> bool:
-        """Return whether the base has a file there.
+    @cached_property
+    def base_files(self) -> Collection[bytes]:
+        """The paths of the base.
 
         Raises:
             StorageError: the base cannot be read.
         """
-        if self._base is None:
-            self._base = trees.files(self._repo, self._repo.commit(self._definition.base).tree_id).keys()
-        return path in self._base
+        return trees.files(self._repo, self._repo.commit(self._definition.base).tree_id).keys()
 
     def supply(self, links: Mapping[bytes, Path]) -> None:
         """From the next switch on, put links to what is no part of any tree; they hide a tree's own."""
