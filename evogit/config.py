@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import msgspec
 
 from evogit.errors import ConfigError
-from evogit.evaluator import Evaluator, ResultKind, Stage, mistake
-from evogit.evaluator import digest as evaluator_digest
+from evogit.evaluator_table import Evaluator, ResultKind, Stage, mistake
+from evogit.evaluator_table import digest as evaluator_digest
 from evogit.model import Direction
 
 __all__ = [

@@ -106,19 +106,46 @@ def test_the_readme_shows_what_the_score_command_prints(world: dict[str, str]) -
     assert json.loads(done.stdout)["score"] > 0
 
 
-def test_the_demo_beats_best_fit_on_held_back_instances(tmp_path: Path, world: dict[str, str]) -> None:
-    """A short run of the whole demo, with the seed it has by default."""
+def test_a_short_demo_says_what_came_of_it(tmp_path: Path, world: dict[str, str]) -> None:
     target = tmp_path / "demo"
-    command = [sys.executable, str(_EXAMPLE / "demo.py"), "--evals", "80", "--directory", str(target)]
-    environment = world | {"COLUMNS": "100"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=170, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    held_back = re.findall(r"held back +[\d,]+ +[\d,]+ +([\d.]+) % +[\d,]+ +([\d.]+) %", done.stdout)
-    assert len(held_back) == 2
-    assert sum(float(after) for _, after in held_back) < sum(float(before) for before, _ in held_back) - 0.5
-    assert "+++ b/rule.py" in done.stdout
-    assert "git -C demo log --oneline" in done.stdout
+    shown = _demo(target, world, "--evals", "80")
+    before, after = _excess(shown, "evolved on")
+    assert sum(after) <= sum(before)
+    assert len(_excess(shown, "held back")) == 2
+    assert "git -C demo log --oneline" in shown
     again = subprocess.run(
-        [*command[:-1], str(_EXAMPLE.parent)], env=environment, capture_output=True, text=True, cwd=tmp_path
-    )
+        [*_DEMO, "--evals", "80", "--directory", str(_EXAMPLE.parent)],
+        env=world, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
     assert "was not made by this demo" in again.stderr
+
+
+@pytest.mark.heavy
+def test_the_demo_beats_best_fit_on_held_back_instances(tmp_path: Path, world: dict[str, str]) -> None:
+    """With a third of the evaluations it has by default, for most seeds; which agent is first is luck as well."""
+    gains = []
+    for seed in ("1", "2", "3"):
+        shown = _demo(tmp_path / f"demo{seed}", world, "--evals", "300", "--seed", seed)
+        before, after = _excess(shown, "held back")
+        gains.append(sum(before) - sum(after))
+        assert "+++ b/rule.py" in shown
+    assert sorted(gains)[1] > 0.5, gains
+
+
+_DEMO = [sys.executable, str(_EXAMPLE / "demo.py")]
+
+
+def _demo(target: Path, world: dict[str, str], *options: str) -> str:
+    done = subprocess.run(
+        [*_DEMO, *options, "--directory", str(target)],
+        env=world | {"COLUMNS": "100"}, capture_output=True, text=True, timeout=300, cwd=target.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _excess(shown: str, part: str) -> list[list[float]]:
+    """Return the excess in per cent of both kinds of instances, before and after."""
+    found = re.findall(part + r" +[\d,]+ +[\d,]+ +([\d.]+) % +[\d,]+ +([\d.]+) %", shown)
+    assert len(found) == 2, shown
+    return [[float(value) for value in column] for column in zip(*found, strict=True)]

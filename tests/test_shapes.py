@@ -16,7 +16,7 @@ from evogit.config import parse
 from evogit.errors import ConfigError
 from evogit.evaluation import junit
 from evogit.evaluation.meter import CommandMeter
-from evogit.evaluator import digest
+from evogit.evaluator_table import digest
 from evogit.model import Measurement, Status, TreeId
 from evogit.sandbox import Launcher
 from evogit.store import task

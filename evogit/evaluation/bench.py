@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evogit.evaluator import Command, Evaluator
+from evogit.evaluator_table import Command, Evaluator
 from evogit.model import TreeId
 from evogit.sandbox import Job, Launcher, Outcome
 from evogit.store.export import Export, empty_folder, remove

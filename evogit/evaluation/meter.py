@@ -12,7 +12,7 @@ from evogit.errors import StorageError
 from evogit.evaluation import junit, pytest_command, results
 from evogit.evaluation.bench import Bench, Supplies
 from evogit.evaluation.reading import refusal, under
-from evogit.evaluator import Command, Evaluator, Stage, shown
+from evogit.evaluator_table import Command, Evaluator, Stage, shown
 from evogit.model import Direction, Measurement, Status, TreeId
 from evogit.sandbox import Launcher, Outcome
 from evogit.store.export import Export

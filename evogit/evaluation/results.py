@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from evogit.evaluation.reading import bad, cut, read_plain, refusal, said, under
-from evogit.evaluator import Evaluator
+from evogit.evaluator_table import Evaluator
 from evogit.model import Measurement, Status
 from evogit.sandbox import Outcome
 

@@ -166,7 +166,7 @@ def _let_go(process: subprocess.Popen[bytes], report: int, gate: int, limits: Li
     if inner is None:
         os.close(gate)
         os.close(report)
-        said, _ = process.communicate()
+        said = b"".join(part or b"" for part in process.communicate())
         raise OSError(said.decode("utf-8", "replace").strip() or f"bwrap ended with exit code {process.returncode}")
     started = Started(process, inner, report)
     try:

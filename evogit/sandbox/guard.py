@@ -32,19 +32,22 @@ class Guard:
             _live(reader)
         os.close(reader)
 
-    def expect(self, mark: str) -> None:
-        """Say that a process starts whose environment has `mark`: an agent killed just now could not name its group."""
-        self._tell(b"start %s\n" % os.fsencode(mark).hex().encode())
+    def expect(self, key: int, mark: str) -> None:
+        """Say that a process starts whose environment has `mark`: an agent killed just now could not name its group.
 
-    def watch(self, group: int, inner: int | None) -> None:
+        `key` is a number that tells it from others that run at the same time.
+        """
+        self._tell(b"%d start %s\n" % (key, os.fsencode(mark).hex().encode()))
+
+    def watch(self, key: int, group: int, inner: int | None) -> None:
         """Name the process group that runs now, and the first process inside its sandbox."""
-        self._tell(b"group %d\n" % group)
+        self._tell(b"%d group %d\n" % (key, group))
         if inner is not None:
-            self._tell(b"inner %d\n" % inner)
+            self._tell(b"%d inner %d\n" % (key, inner))
 
-    def rest(self) -> None:
-        """Say that nothing runs."""
-        self._tell(b"rest\n")
+    def rest(self, key: int) -> None:
+        """Say that it runs no more."""
+        self._tell(b"%d rest\n" % key)
 
     def close(self) -> None:
         """End the guard."""
@@ -95,12 +98,15 @@ def _live(reader: int) -> None:
         os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        known = _Known()
+        known: dict[bytes, _Known] = {}
         with open(reader, "rb") as lines:
             for line in lines:
-                word, _, rest = line[:-1].partition(b" ")
-                known.hear(word, rest)
-        known.kill()
+                key, word, *rest = line[:-1].split(b" ")
+                known.setdefault(key, _Known()).hear(word, b"".join(rest))
+                if word == b"rest":
+                    del known[key]
+        for running in known.values():
+            running.kill()
     finally:
         os._exit(0)
 

@@ -17,7 +17,8 @@ class Job:
     `writable` are folders that it may write beside the working directory. `read_only` are files and folders elsewhere
     that it needs, at these paths; a sandbox shows nothing else but the system and the tools on its PATH. `trusted` is
     the user's own command, run on no candidate's code: it is never confined. `memory_mb` is what all its processes may
-    use.
+    use. `talks` makes its input and output pipes to who launched it; else it has no input, and the end of its output is
+    kept. `descriptors` are open files that it gets by their numbers.
     """
 
     argv: Sequence[str]
@@ -28,6 +29,8 @@ class Job:
     read_only: Sequence[Path] = ()
     trusted: bool = False
     memory_mb: int | None = None
+    talks: bool = False
+    descriptors: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from evogit.sandbox.companion import Companion, read_into
 from evogit.sandbox.guard import Guard
 from evogit.sandbox.job import MARK, Cancelled, Job, Outcome
 from evogit.sandbox.plain import Plain, Sandbox, reap_orphans
 from evogit.sandbox.watchdog import Watchdog
 
-_KEPT_OUTPUT = 64 * 1024
 _POLL_S = 0.1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -35,6 +36,8 @@ class Launcher:
         self._cancelled = cancelled
         self._sandbox: Sandbox = sandbox or Plain()
         self._guard = Guard()
+        self._companions: dict[int, Companion] = {}
+        self._keys = itertools.count()
         _adopt_orphans(yes=True)
 
     @property
@@ -48,7 +51,9 @@ class Launcher:
         return self._sandbox.owner
 
     def close(self) -> None:
-        """End the guard process, and give back the sandbox."""
+        """End what still runs and the guard process, and give back the sandbox."""
+        for companion in list(self._companions.values()):
+            companion.close()
         self.end_guard()
         self._sandbox.close()
 
@@ -66,8 +71,27 @@ class Launcher:
         if self._cancelled():
             raise Cancelled
 
-    def launch(self, job: Job) -> Outcome:
-        """Run the job to its end or one of its limits.
+    def open(self, job: Job) -> Companion:
+        """Start a job that `talks`, which stays until it is closed.
+
+        Raises:
+            OSError: the program cannot be started at all.
+        """
+        sandbox = Plain() if job.trusted else self._sandbox
+        key = next(self._keys)
+        self._guard.expect(key, job.environment.get(MARK, ""))
+        try:
+            started = sandbox.start(job)
+        except OSError:
+            self._ended(key)
+            raise
+        self._guard.watch(key, started.process.pid, started.inner)
+        companion = Companion(started, job, sandbox.limits, lambda: self._ended(key))
+        self._companions[key] = companion
+        return companion
+
+    def launch(self, job: Job, beside: Sequence[Companion] = ()) -> Outcome:
+        """Run the job to its end or one of its limits, or of those of a companion that is `beside` it.
 
         Raises:
             Cancelled: `cancelled` became true.
@@ -75,29 +99,42 @@ class Launcher:
         """
         begun = time.monotonic()
         sandbox = Plain() if job.trusted else self._sandbox
-        self._guard.expect(job.environment.get(MARK, ""))
+        key = next(self._keys)
+        self._guard.expect(key, job.environment.get(MARK, ""))
         try:
             started = sandbox.start(job)
         except OSError:
-            reap_orphans(self._guard.pid)
+            self._ended(key)
             raise
         try:
-            self._guard.watch(started.process.pid, started.inner)
+            self._guard.watch(key, started.process.pid, started.inner)
+            for companion in beside:
+                companion.begin()
             watchdog = Watchdog(started.top, job, sandbox.limits, confined=started.inner is not None)
             try:
-                output, stopped, ended = self._drain(started.process, begun + job.timeout_s, watchdog)
+                look = _looker(watchdog, beside)
+                output, stopped, ended = self._drain(started.process, begun + job.timeout_s, look, beside)
             finally:
                 started.kill()
-                reap_orphans(self._guard.pid)
-                self._guard.rest()
+                self._ended(key)
             seconds = time.monotonic() - begun
             code = started.exit_code(output) if ended else None
         finally:
             started.close()
         return Outcome(exit_code=code, output=output, seconds=seconds, stopped=stopped)
 
+    def _ended(self, key: int) -> None:
+        """Kill what a process left behind that has ended."""
+        self._companions.pop(key, None)
+        reap_orphans({self._guard.pid, *(companion.pid for companion in self._companions.values())})
+        self._guard.rest(key)
+
     def _drain(
-        self, process: subprocess.Popen[bytes], deadline: float, watchdog: Watchdog
+        self,
+        process: subprocess.Popen[bytes],
+        deadline: float,
+        look: Callable[[], str | None],
+        beside: Sequence[Companion],
     ) -> tuple[bytes, str | None, bool]:
         """Keep the end of the output until the process ends (True), or a limit is reached; it is named if not time."""
         assert process.stdout is not None
@@ -108,19 +145,34 @@ class Launcher:
             selector.register(pipe, selectors.EVENT_READ)
             if exited.descriptor is not None:
                 selector.register(exited.descriptor, selectors.EVENT_READ)
+            for companion in beside:
+                selector.register(companion.errors, selectors.EVENT_READ)
             while True:
                 remaining = deadline - time.monotonic()
                 selector.select(max(0.0, min(remaining, exited.poll_s)))
-                if not _read_into(kept, pipe) and pipe in selector.get_map():
+                if not read_into(kept, pipe) and pipe in selector.get_map():
                     selector.unregister(pipe)
                 if process.poll() is not None:
-                    _read_into(kept, pipe)
+                    read_into(kept, pipe)
                     return bytes(kept), None, True
                 if remaining <= 0:
                     return bytes(kept), None, False
-                if reason := watchdog.look(time.monotonic()):
+                if reason := look():
                     return bytes(kept), reason, False
+                for companion in beside:
+                    if not companion.is_heard and companion.errors in selector.get_map():
+                        selector.unregister(companion.errors)
                 self.stop_if_cancelled()
+
+
+def _looker(watchdog: Watchdog, beside: Sequence[Companion]) -> Callable[[], str | None]:
+    """Return what says which limit was crossed, by the job itself or beside it."""
+
+    def look() -> str | None:
+        reasons = [companion.look() for companion in beside]
+        return next(filter(None, reasons), None) or watchdog.look(time.monotonic())
+
+    return look
 
 
 def _adopt_orphans(*, yes: bool) -> None:
@@ -146,17 +198,3 @@ class _ExitSignal:
     def __exit__(self, *_: object) -> None:
         if self.descriptor is not None:
             os.close(self.descriptor)
-
-
-def _read_into(kept: bytearray, pipe: int) -> bool:
-    """Read what is there, keep only the end of it; False when the pipe is closed."""
-    for _ in range(64):  # an endless writer must not keep us from looking at the clock
-        try:
-            chunk = os.read(pipe, _KEPT_OUTPUT)
-        except BlockingIOError:
-            return True
-        if not chunk:
-            return False
-        kept += chunk
-        del kept[:-_KEPT_OUTPUT]
-    return True

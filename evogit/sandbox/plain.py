@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -59,8 +59,10 @@ class Started:
             if descriptor is not None:
                 os.close(descriptor)
         self._inner_fd = self.report = None
-        if self.process.stdout:
-            self.process.stdout.close()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe:
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
     def exit_code(self, output: bytes) -> int:
         """Return how it ended by itself; negative: a signal.
@@ -136,18 +138,19 @@ def spawn(argv: Sequence[str], job: Job, descriptors: Sequence[int] = ()) -> sub
         list(argv),
         cwd=job.cwd,
         env=dict(job.environment),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if job.talks else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE if job.talks else subprocess.STDOUT,
         start_new_session=True,
-        pass_fds=descriptors,
+        pass_fds=(*descriptors, *job.descriptors),
+        bufsize=0,
     )
 
 
-def reap_orphans(but: int) -> None:
-    """Kill and reap every child of this process except one: what launched processes left behind."""
+def reap_orphans(but: Collection[int]) -> None:
+    """Kill and reap every child of this process except those: what launched processes left behind."""
     for _ in range(1000):
-        orphans = [pid for pid in processes.children(os.getpid()) if pid != but]
+        orphans = [pid for pid in processes.children(os.getpid()) if pid not in but]
         if not orphans:
             return
         for pid in orphans:

@@ -15,7 +15,7 @@ from pygit2.enums import FileStatus
 
 from evogit import config
 from evogit.errors import ConfigError
-from evogit.evaluator import Command
+from evogit.evaluator_table import Command
 from evogit.store import objects, trees
 from evogit.store.repository import Repository
 from evogit.store.task import Definition

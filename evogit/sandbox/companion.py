@@ -1,0 +1,93 @@
+"""A process that stays while others are launched, and is talked to through pipes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from evogit.sandbox.job import Job, Limits
+from evogit.sandbox.plain import Started
+from evogit.sandbox.watchdog import Watchdog
+
+KEPT_OUTPUT = 64 * 1024
+
+
+class Companion:
+    """A started process with its pipes: `input` is written to, `output` and `errors` are read.
+
+    Whoever talks to it calls `look` several times a second, which keeps the end of `errors` so that the process never
+    waits for a reader; `output` is the caller's to read. `is_heard` tells whether `errors` is still open on its side.
+    """
+
+    def __init__(self, started: Started, job: Job, limits: Limits, ended: Callable[[], None]) -> None:
+        """Take care of a process started for a job that `talks`; `ended` is called once it was killed."""
+        pipes = started.process.stdin, started.process.stdout, started.process.stderr
+        assert all(pipes)
+        self.input, self.output, self.errors = (pipe.fileno() for pipe in pipes if pipe)
+        os.set_blocking(self.errors, False)
+        self._started, self._job, self._limits, self._ended = started, job, limits, ended
+        self._kept = bytearray()
+        self._watchdog = self._new_watchdog()
+        self._is_closed = False
+        self.is_heard = True
+
+    @property
+    def pid(self) -> int:
+        """The process out here: the program itself, or what keeps its sandbox."""
+        return self._started.process.pid
+
+    @property
+    def said(self) -> bytes:
+        """The end of what it wrote to `errors` since it was last told to begin."""
+        return bytes(self._kept)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return not self._is_closed and self._started.process.poll() is None
+
+    def begin(self) -> None:
+        """Begin to count anew what it says and what it writes to the disk: a new piece of work is asked of it."""
+        self.look()
+        self._kept.clear()
+        self._watchdog = self._new_watchdog()
+
+    def look(self) -> str | None:
+        """Keep what it said, and return which of its limits was crossed, in words, or None."""
+        if self.is_heard and not self._is_closed:
+            self.is_heard = read_into(self._kept, self.errors)
+        return self._watchdog.look(time.monotonic()) if self.is_alive else None
+
+    def close(self) -> int | None:
+        """Kill it with all it started; return its exit code (negative: a signal) if it had ended by itself."""
+        if self._is_closed:
+            return None
+        code = self._started.process.poll()
+        self._started.kill()
+        read_into(self._kept, self.errors)
+        if code is not None:
+            with suppress(OSError):
+                code = self._started.exit_code(self.said)
+        self._started.close()
+        self._is_closed = True
+        self._ended()
+        return code
+
+    def _new_watchdog(self) -> Watchdog:
+        return Watchdog(self._started.top, self._job, self._limits, confined=self._started.inner is not None)
+
+
+def read_into(kept: bytearray, pipe: int) -> bool:
+    """Read what is there from a pipe that does not block, keep only the end of it; False when the pipe is closed."""
+    for _ in range(64):  # an endless writer must not keep us from looking at the clock
+        try:
+            chunk = os.read(pipe, KEPT_OUTPUT)
+        except BlockingIOError:
+            return True
+        if not chunk:
+            return False
+        kept += chunk
+        del kept[:-KEPT_OUTPUT]
+    return True
