@@ -46,7 +46,7 @@ def test_exactly_the_known_hacks_win(name: str, new_checkout: Callable[..., Chec
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs these tests already")
 def test_the_same_win_for_an_ordinary_user() -> None:
     done = run_as_nobody(
-        ["test_hacks.py"], "-m", "heavy", "-k", "exactly and not bare and not printed", "--timeout=900", timeout=1000
+        ["test_hacks.py"], "-m", "heavy", "-k", "exactly and not bare and not printed", "--timeout=1100", timeout=1150
     )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr
     assert "2 passed" in done.stdout
@@ -255,7 +255,7 @@ def test_where_nothing_applies_it_is_said(new_checkout: Callable[..., Checkout])
 
 def test_ctrl_c_ends_it_at_once(new_checkout: Callable[..., Checkout]) -> None:
     slow = replace(
-        SHAPES["naive"], files={"bench.py": "import time\ntime.sleep(1)\n" + SHAPES["naive"].files["bench.py"]}
+        SHAPES["naive"], files={"bench.py": "import time\ntime.sleep(0.3)\n" + SHAPES["naive"].files["bench.py"]}
     )
     here = new_checkout("naive", slow.all_files())
     running = here.start("doctor", "--eval")
