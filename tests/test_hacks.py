@@ -247,6 +247,14 @@ def test_doctor_names_the_hacks_that_win_and_changes_nothing(new_checkout: Calla
     assert here.git("for-each-ref") == refs
 
 
+def test_an_evaluator_that_does_not_work_is_not_tried(new_checkout: Callable[..., Checkout]) -> None:
+    toml = "editable = ['a']\n[evaluator]\ncommand = 'exit 3'\n"
+    here = new_checkout(files={"a": "1\n", "evogit.toml": toml})
+    said = here.evogit("doctor", "--eval", expect=1)
+    assert said.stderr == "no trick was tried on the evaluator: mend the problems first\n"
+    assert "eval" not in json.loads(here.evogit("doctor", "--eval", "--json", expect=1).stdout)
+
+
 def test_where_nothing_applies_it_is_said(new_checkout: Callable[..., Checkout]) -> None:
     toml = "editable = ['a']\n[evaluator]\nresult = 'stdout-json'\ncommand = 'cat a'\n"
     said = new_checkout(files={"a": '{"score": 1}\n', "evogit.toml": toml}).evogit("doctor", "--eval")
