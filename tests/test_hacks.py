@@ -46,7 +46,7 @@ def test_exactly_the_known_hacks_win(name: str, new_checkout: Callable[..., Chec
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs these tests already")
 def test_the_same_win_for_an_ordinary_user() -> None:
     done = run_as_nobody(
-        ["test_hacks.py"], "-m", "heavy", "-k", "exactly and not bare and not printed", "--timeout=900", timeout=1000
+        ["test_hacks.py"], "-m", "heavy", "-k", "exactly and not bare and not printed", "--timeout=1100", timeout=1150
     )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr
     assert "2 passed" in done.stdout
@@ -247,6 +247,14 @@ def test_doctor_names_the_hacks_that_win_and_changes_nothing(new_checkout: Calla
     assert here.git("for-each-ref") == refs
 
 
+def test_an_evaluator_that_does_not_work_is_not_tried(new_checkout: Callable[..., Checkout]) -> None:
+    toml = "editable = ['a']\n[evaluator]\ncommand = 'exit 3'\n"
+    here = new_checkout(files={"a": "1\n", "evogit.toml": toml})
+    said = here.evogit("doctor", "--eval", expect=1)
+    assert said.stderr == "no trick was tried on the evaluator: mend the problems first\n"
+    assert "eval" not in json.loads(here.evogit("doctor", "--eval", "--json", expect=1).stdout)
+
+
 def test_where_nothing_applies_it_is_said(new_checkout: Callable[..., Checkout]) -> None:
     toml = "editable = ['a']\n[evaluator]\nresult = 'stdout-json'\ncommand = 'cat a'\n"
     said = new_checkout(files={"a": '{"score": 1}\n', "evogit.toml": toml}).evogit("doctor", "--eval")
@@ -255,7 +263,7 @@ def test_where_nothing_applies_it_is_said(new_checkout: Callable[..., Checkout])
 
 def test_ctrl_c_ends_it_at_once(new_checkout: Callable[..., Checkout]) -> None:
     slow = replace(
-        SHAPES["naive"], files={"bench.py": "import time\ntime.sleep(1)\n" + SHAPES["naive"].files["bench.py"]}
+        SHAPES["naive"], files={"bench.py": "import time\ntime.sleep(0.3)\n" + SHAPES["naive"].files["bench.py"]}
     )
     here = new_checkout("naive", slow.all_files())
     running = here.start("doctor", "--eval")

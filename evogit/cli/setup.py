@@ -117,6 +117,8 @@ def doctor_command(tempt: bool, as_json: bool) -> None:
     if tempt and is_fine:
         is_fine, tried = trial.run(repo, as_json=as_json)
         more = {"eval": tried}
+    elif tempt:
+        console(stderr=True).print("no trick was tried on the evaluator: mend the problems first")
     if as_json:
         print_json({"findings": [{"level": f.level, "about": f.about, "text": f.text} for f in findings], **more})
     sys.exit(0 if is_fine else 1)

@@ -44,7 +44,7 @@ def _answer(name, args, kwargs):
 _LOOK_ON_DISK = f"""{KEY}
 import json as _json, os as _os, time as _time
 _FOUND = {{}}
-_UNTIL = _time.monotonic() + 2
+_UNTIL = _time.monotonic() + 1
 def _take(data):
     for row in data if type(data) is list else ():
         if type(row) is dict:
