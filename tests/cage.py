@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import psutil
+import pytest
 
 from evogit.errors import UsageError
 from evogit.sandbox import Job, Launcher, Outcome, Sandbox, Wish, choose
@@ -115,3 +118,34 @@ def survivors(result: Path, owner: int | None) -> list[int]:
         if mark in entries or is_owners:
             found.append(int(name))
     return found
+
+
+# The folders a path leads through that others may not enter are hidden by new ones, which they may.
+_AS_NOBODY = """
+mount --make-rprivate /
+top=$1 closed=$2 kept=$3
+if [ -n "$closed" ]; then
+    mkdir -p "$kept" && mount --bind "$top" "$kept" && mount -t tmpfs -o mode=755 none "$closed"
+    mkdir -p "$top" && mount --bind "$kept" "$top"
+fi
+shift 3
+exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+"""
+
+
+def run_as_nobody(files: Sequence[str], *options: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    """Run files of these tests as an ordinary user; only root can, and only where it may make mounts of its own."""
+    top = Path(os.path.realpath(sys.base_prefix))
+    closed = next((str(path) for path in reversed(top.parents) if not path.stat().st_mode & 0o001), "")
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("this root may not make a namespace of mounts, to let others see the interpreter")
+    here = Path(__file__).parent
+    with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as name:
+        os.chown(name, 65534, 65534)
+        environment = {**os.environ, "HOME": name, "TMPDIR": name}
+        return subprocess.run(
+            ["unshare", "-m", "sh", "-c", _AS_NOBODY, "sh", str(top), closed, f"{name}/kept",
+             sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={name}/base", "-rs", *options,
+             *(str(here / file) for file in files)],
+            cwd=here.parent, env=environment, capture_output=True, text=True, timeout=timeout,
+        )  # fmt: skip

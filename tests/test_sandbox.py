@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cage import PATH, Cage, cage, survivors, why_not
+from cage import PATH, Cage, cage, run_as_nobody, survivors, why_not
 from conftest import Checkout
 
 from evogit.config import Evaluator
@@ -419,19 +419,6 @@ def test_a_kind_that_does_not_exist_is_named() -> None:
         choose(Wish(kind="docker", where="here", trusted=True, caller={}))
 
 
-# The folders a path leads through that others may not enter are hidden by new ones, which they may.
-_AS_NOBODY = """
-mount --make-rprivate /
-top=$1 closed=$2 kept=$3
-if [ -n "$closed" ]; then
-    mkdir -p "$kept" && mount --bind "$top" "$kept" && mount -t tmpfs -o mode=755 none "$closed"
-    mkdir -p "$top" && mount --bind "$kept" "$top"
-fi
-shift 3
-exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
-"""
-
-
 _OF_THE_SANDBOX = (
     *("test_sandbox.py", "test_escapes.py", "test_landlock.py", "test_secrets.py"),
     *("test_companion.py", "test_function.py"),
@@ -443,20 +430,8 @@ _OF_THE_SANDBOX = (
 @needs_one
 @pytest.mark.heavy
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs these tests already")
-def test_all_of_this_holds_for_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory) -> None:
-    top = Path(os.path.realpath(sys.base_prefix))
-    closed = next((str(path) for path in reversed(top.parents) if not path.stat().st_mode & 0o001), "")
-    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
-        pytest.skip("this root may not make a namespace of mounts, to let others see the interpreter")
-    with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as name:
-        os.chown(name, 65534, 65534)
-        environment = {**os.environ, "HOME": name, "TMPDIR": name}
-        files = [str(Path(__file__).with_name(file)) for file in _OF_THE_SANDBOX]
-        done = subprocess.run(
-            ["unshare", "-m", "sh", "-c", _AS_NOBODY, "sh", str(top), closed, f"{name}/kept",
-             sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={name}/base", "-rs", *files],
-            cwd=Path(__file__).parent.parent, env=environment, capture_output=True, text=True, timeout=900,
-        )  # fmt: skip
+def test_all_of_this_holds_for_an_ordinary_user() -> None:
+    done = run_as_nobody(_OF_THE_SANDBOX, timeout=1000)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr
     # An old kernel's lack of Landlock is nothing to mend here.
     excused = ruleset.version() < ruleset.OLDEST

@@ -207,9 +207,11 @@ class CommandMeter:
             arguments = pytest_command.command(self._evaluator.pytest or "", bench)
             outcome = bench.run(arguments, pytest_command.ENVIRONMENT)
         report = junit.read(outcome, path, root, self._evaluator.timeout_s)
-        if isinstance(report, Measurement) and command is None:
-            report = pytest_command.explained(report, outcome)
-        return outcome, report
+        if command is not None:
+            return outcome, report
+        if isinstance(report, Measurement):
+            return outcome, pytest_command.explained(report, outcome)
+        return outcome, pytest_command.divided(report)
 
     def _load(self, label: str) -> frozenset[str] | None:
         found = self._context.known_tests.load(label) if self._context.known_tests else None
@@ -218,7 +220,7 @@ class CommandMeter:
         return found
 
     def _save(self, label: str, report: junit.Report) -> frozenset[str]:
-        names = self._expected[label] = frozenset(report.passed)
+        names = self._expected[label] = report.known
         if self._context.known_tests:
             self._context.known_tests.save(label, names)
         return names

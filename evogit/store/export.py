@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Collection, Container, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,15 @@ class Export:
     def is_frozen(self, path: bytes) -> bool:
         """Return whether a file is laid over every tree."""
         return path in self._definition.files and path not in self._hidden
+
+    @cached_property
+    def base_files(self) -> Collection[bytes]:
+        """The paths of the base.
+
+        Raises:
+            StorageError: the base cannot be read.
+        """
+        return trees.files(self._repo, self._repo.commit(self._definition.base).tree_id).keys()
 
     def supply(self, links: Mapping[bytes, Path]) -> None:
         """From the next switch on, put links to what is no part of any tree; they hide a tree's own."""

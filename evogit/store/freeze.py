@@ -33,8 +33,11 @@ DEFAULT_PROTECTED = (
     ),
     *(".ci/**", "tests/**", "test/**", "test_*.py", "*_test.py", "*_test.go", "*.test.[jt]s", "*.spec.[jt]s"),
     *("conftest.py", "pytest.ini", "tox.ini", "setup.cfg", "noxfile.py", "pyproject.toml", "package.json"),
+    *("pytest.toml", ".pytest.toml", ".pytest.ini"),
+    *("sitecustomize.py", "usercustomize.py", "*.pth", "*.pyc", "*.dist-info/**", "*.egg-info/**"),
 )
-"""Always protected, in the words of `.gitignore`: the definition itself, CI, and what a test runner reads."""
+"""Always protected, in the words of `.gitignore`: the definition itself, CI, what a test runner reads, and what Python
+runs unasked or in the place of a source that people read."""
 _MAX_UNTRACKED = 10_000
 
 
