@@ -440,6 +440,7 @@ _OF_THE_SANDBOX = (
 
 @needs_one
 @pytest.mark.heavy
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs these tests already")
 def test_all_of_this_holds_for_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     top = Path(os.path.realpath(sys.base_prefix))
@@ -453,7 +454,7 @@ def test_all_of_this_holds_for_an_ordinary_user(tmp_path_factory: pytest.TempPat
         done = subprocess.run(
             ["unshare", "-m", "sh", "-c", _AS_NOBODY, "sh", str(top), closed, f"{name}/kept",
              sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={name}/base", "-rs", *files],
-            cwd=Path(__file__).parent.parent, env=environment, capture_output=True, text=True, timeout=600,
+            cwd=Path(__file__).parent.parent, env=environment, capture_output=True, text=True, timeout=800,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr
     # An old kernel's lack of Landlock is nothing to mend here.
