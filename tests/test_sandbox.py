@@ -429,6 +429,7 @@ _OF_THE_SANDBOX = (
 
 @needs_one
 @pytest.mark.heavy
+@pytest.mark.timeout(1100)
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs these tests already")
 def test_all_of_this_holds_for_an_ordinary_user() -> None:
     done = run_as_nobody(_OF_THE_SANDBOX, timeout=1000)

@@ -91,7 +91,7 @@ class Landlock:
         """Return what it is, in words."""
         lacks = "other processes' names and command lines are seen, there is no /tmp, no /dev/shm and no loopback"
         return (
-            f"Landlock {self._version}, no network, system calls filtered; {lacks}"
+            f"Landlock version {self._version}, no network, system calls filtered; {lacks}"
             + (f"; bubblewrap hides more, but {self._instead}" if self._instead else "")
         )  # fmt: skip
 

@@ -99,7 +99,8 @@ def _used(pids: Sequence[int], limit: int) -> int:
     if sum(rough.values()) <= limit:
         return sum(rough.values())
     exact = {pid: processes.proportional(pid) for pid in pids}
-    return sum(rough[pid] if found is None else found for pid, found in exact.items())
+    # Looked at again where the shares are not said: it may have ended between the two looks.
+    return sum(processes.resident(pid) if found is None else found for pid, found in exact.items())
 
 
 def _free(folder: Path) -> _Room:
