@@ -14,6 +14,7 @@ from evogit.evaluation import CommandMeter, Context, preparing
 from evogit.model import AgentName
 from evogit.planning import Policy
 from evogit.proposers.protocol import Proposer
+from evogit.proposers.surgeon import Surgeon
 from evogit.proposers.tuner import Tuner
 from evogit.sandbox import Launcher, Sandbox
 from evogit.stopping import Limits
@@ -45,7 +46,8 @@ class Invocation:
 
 def proposer(definition: Definition) -> Proposer:
     """Return the proposer a definition names."""
-    return {"tuner": Tuner}[definition.proposer]()
+    known: Mapping[str, Callable[[], Proposer]] = {"surgeon": Surgeon, "tuner": Tuner}
+    return known[definition.proposer]()
 
 
 def policy(definition: Definition) -> Policy:

@@ -68,8 +68,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     summary: _Text
-    proposer: Literal["tuner"]
-    selection: Literal["greedy", "tournament", "base", "clade"] = "greedy"
+    proposer: Literal["surgeon", "tuner"]
+    selection: Literal["greedy", "tournament", "base", "clade", "origin"] = "greedy"
     merges: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
 

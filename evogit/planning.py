@@ -14,6 +14,7 @@ from evogit.phylogeny import Phylogeny
 from evogit.selection.base import Base
 from evogit.selection.clade import Clade
 from evogit.selection.greedy import Greedy
+from evogit.selection.origin import Origin
 from evogit.selection.protocol import Field, Selector
 from evogit.selection.tournament import Tournament
 from evogit.store.repository import Repository
@@ -25,6 +26,7 @@ SELECTORS: Mapping[str, Callable[[], Selector]] = {
     "tournament": Tournament,
     "base": Base,
     "clade": Clade,
+    "origin": Origin,
 }
 
 
