@@ -20,7 +20,7 @@ from evogit.proposers.surgery.languages import language_of
 from evogit.proposers.surgery.operations import FROM_ELSEWHERE, LINES, OPERATIONS, Operation, changes, size
 from evogit.proposers.surgery.statements import from_elsewhere
 from evogit.proposers.surgery.suspicion import Evidence, callees, evidence, suspicion
-from evogit.proposers.surgery.syntax import Change, Region, Unit, compiles, parse
+from evogit.proposers.surgery.syntax import MAX_BYTES, Change, Region, Unit, compiles, parse
 
 _FILES = 12
 """Files looked at in one call; of more, these are drawn, so that a call costs the same in any code base."""
@@ -30,9 +30,9 @@ _LOOKED = 48
 _COMPOUND = 0.1
 _FLOOR = 0.12
 """The suspicion of a place nothing speaks against."""
-_PATIENCE = 40
+_PATIENCE = 60
 """Tries in one place after which it is half as likely as before, unless one of them was an improvement."""
-_SHARED = 0.7
+_SHARED = 0.8
 """1 would try all changes of an operation with few before any of one with many."""
 _DATA = (
     ".md",
@@ -89,11 +89,12 @@ class Surgeon:
         Raises:
             Nothing.
         """
-        code = [file for file in request.files if not file.path.endswith(_DATA) and file.content.strip()]
+        files = [file for file in request.files if len(file.content) <= MAX_BYTES and file.content.strip()]
+        code = [file for file in files if not file.path.endswith(_DATA)]
         against = evidence(request.feedback, request.instances)
         chosen = _draw_files(code, against, rng)
         units = [unit for file in chosen if (unit := parse(file)) is not None]
-        plain = [file for file in chosen if parse(file) is None] or ([] if code else list(request.files))
+        plain = [file for file in chosen if parse(file) is None] or ([] if code else files)
         if units and not (plain and rng.random() < len(plain) / (8 * len(units) + len(plain))):
             edit = _operate(units, request, against, rng)
             if edit is not None:
@@ -148,7 +149,7 @@ def _sites(units: Sequence[Unit], request: Request, against: Evidence) -> list[_
     for region, doubt in zip(regions, doubts, strict=True):
         here = _place_of(region)
         doubt = max(doubt, blamed.get(region.name, 0.0)) + 0.2 * (request.params.get(PLACE) == here)
-        weight = region.size**0.6 * (_FLOOR + doubt) * _worth(request.past.places.get(here, Count()))
+        weight = region.size**0.6 * (_FLOOR + doubt) ** 2 * _worth(request.past.places.get(here, Count()))
         sites.append(_Site(region, weight))
     return sites
 
@@ -164,7 +165,7 @@ def _draws(
     """Yield changes of a region that were not tried, one of each operation, the most promising operation first."""
     past = tried if isinstance(tried, frozenset | set) else frozenset()
     suspects = against.places(region.unit) if against.lines else frozenset()
-    for operation in _ranked(region, request.past.operations, rng):
+    for operation in _ranked(region, request.past.operations, bool(against.failed), rng):
         elsewhere = operation is FROM_ELSEWHERE
         pool = _from_other_file(region, units, rng) if elsewhere else changes(operation, region)
         for change in _in_turn(region.unit, pool, suspects, rng):
@@ -173,16 +174,18 @@ def _draws(
                 break
 
 
-def _ranked(region: Region, known: Mapping[float, Count], rng: Random) -> list[Operation]:
+def _ranked(region: Region, known: Mapping[float, Count], faulty: bool, rng: Random) -> list[Operation]:
     """Return the operations by what each promises: a draw of its chance to improve, shared by its changes here.
 
-    At first the chance is about the operation's weight in fifty. One of three changes is tried before one of thousands.
+    At first the chance is about the operation's weight in fifty. One of three changes is tried before one of thousands,
+    and what only makes code faster late while tests fail.
     """
     drawn = []
     for operation in (*OPERATIONS.values(), FROM_ELSEWHERE):
         count, among = known.get(operation.number, Count()), size(operation, region)
         if among:
-            chance = rng.betavariate(1 + count.improved, 50 / operation.weight + count.tried - count.improved)
+            weight = operation.weight / (8 if faulty and operation.faster else 1)
+            chance = rng.betavariate(1 + count.improved, 50 / weight + count.tried - count.improved)
             drawn.append((chance / among**_SHARED, operation.number, operation))
     return [operation for _, _, operation in sorted(drawn, key=lambda one: one[:2], reverse=True)]
 
@@ -195,7 +198,7 @@ def _from_other_file(region: Region, units: Sequence[Unit], rng: Random) -> Sequ
 
 
 def _in_turn(unit: Unit, pool: Sequence[Change], suspects: frozenset[int], rng: Random) -> Sequence[Change]:
-    """Return changes of a pool in a drawn order: all of a small one; those on lines that a message names first."""
+    """Return changes of a pool in a drawn order: all of a small one, those on lines a message names first."""
     some = rng.sample(pool, min(len(pool), _LOOKED)) if len(pool) > 4 * _LOOKED else rng.sample(pool, len(pool))
     if not suspects or rng.random() < 0.3:
         return some

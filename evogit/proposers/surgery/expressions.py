@@ -135,13 +135,43 @@ def number(region: Region) -> Iterator[Change]:
 
 
 def name(region: Region) -> Iterator[Change]:
-    """Replace a variable by another one of the same scope."""
+    """Replace a variable by another one of the same scope that is called alike or bound together with it."""
+    together = _bound_together(region)
+    for node, old, new in _renamings(region):
+        if node.field != "left" and (_alike(old, new) or new in together.get(old, ())):
+            yield Change(node.start, node.end, new)
+
+
+def other_name(region: Region) -> Iterator[Change]:
+    """Replace a variable by any other one of the same scope."""
+    together = _bound_together(region)
+    for node, old, new in _renamings(region):
+        if node.field == "left" or not (_alike(old, new) or new in together.get(old, ())):
+            yield Change(node.start, node.end, new)
+
+
+def _renamings(region: Region) -> Iterator[tuple[Node, bytes, bytes]]:
     others = names_in(region)
     for node in uses(region):
-        if node.parent is not None and node.field == "function":
-            continue
         old = region.text(node)
-        yield from (Change(node.start, node.end, new) for new in others if new != old)
+        if node.field != "function" and old in others:
+            yield from ((node, old, new) for new in others if new != old)
+
+
+def _alike(one: bytes, other: bytes) -> bool:
+    parts = [frozenset(part for part in text.lower().split(b"_") if part) for text in (one, other)]
+    return bool(parts[0] & parts[1]) or one.startswith(other) or other.startswith(one)
+
+
+def _bound_together(region: Region) -> dict[bytes, set[bytes]]:
+    """Return for each name those that stand beside it: as parameters, as targets of one loop or one assignment."""
+    found: dict[bytes, set[bytes]] = {}
+    groups = region.unit.language.parameters | {"pattern_list", "tuple_pattern", "expression_list", "identifier_list"}
+    for group in region.of(groups):
+        texts = [region.text(node).split(b"=")[0].split(b":")[0].strip() for node in group.children if node.named]
+        for text in texts:
+            found.setdefault(text, set()).update(texts)
+    return found
 
 
 def function(region: Region) -> Iterator[Change]:

@@ -24,6 +24,8 @@ class Operation(NamedTuple):
     words: str
     many: bool = False
     """Whether it nearly always has hundreds of changes, so that they are made only when it is drawn."""
+    faster: bool = False
+    """Whether it is no repair."""
 
 
 _ALL = (
@@ -52,8 +54,9 @@ _ALL = (
     Operation(23.0, expressions.call, 1.0, "Replace {old} by {new}", many=True),
     Operation(24.0, statements.jump, 1.5, "Replace {old} by {new}"),
     Operation(25.0, literals.key, 0.7, "Add {new}"),
+    Operation(26.0, expressions.other_name, 2.0, "Replace {old} by {new}"),
     Operation(30.0, statements.delete, 1.5, "Delete {what}"),
-    Operation(31.0, statements.copy, 0.7, "Copy {what}", many=True),
+    Operation(31.0, statements.copy, 1.5, "Copy {what}"),
     Operation(32.0, statements.move, 1.0, "Move {what}"),
     Operation(33.0, statements.swap, 1.5, "Swap {what} with the next"),
     Operation(34.0, statements.replace, 0.5, "Put {what} for {old}", many=True),
@@ -62,13 +65,13 @@ _ALL = (
     Operation(38.0, statements.early_return, 0.7, "Replace {old} by {new}", many=True),
     Operation(39.0, statements.level, 1.5, "Move {what} to another block"),
     Operation(40.0, statements.branch, 1.0, "Replace {old} by {new}"),
-    Operation(50.0, speed.hoist, 0.7, "Move {what} out of the loop"),
-    Operation(51.0, speed.memoise, 0.5, "Remember results"),
-    Operation(52.0, speed.membership, 0.7, "Replace {old} by {new}"),
-    Operation(53.0, speed.early_break, 0.7, "Leave the loop early"),
+    Operation(50.0, speed.hoist, 0.7, "Move {what} out of the loop", faster=True),
+    Operation(51.0, speed.memoise, 0.5, "Remember results", faster=True),
+    Operation(52.0, speed.membership, 0.7, "Replace {old} by {new}", faster=True),
+    Operation(53.0, speed.early_break, 0.7, "Leave the loop early", faster=True),
     Operation(54.0, speed.range_start, 1.0, "Replace {old} by {new}"),
-    Operation(55.0, speed.lazy, 0.4, "Make {old} a generator"),
-    Operation(56.0, speed.skip_known, 0.3, "Go on when known"),
+    Operation(55.0, speed.lazy, 0.4, "Make {old} a generator", faster=True),
+    Operation(56.0, speed.skip_known, 0.3, "Go on when known", faster=True),
 )
 OPERATIONS: Mapping[float, Operation] = {operation.number: operation for operation in _ALL}
 FROM_ELSEWHERE = Operation(35.0, lambda region: iter(()), 0.3, "Take {what} from another file")
@@ -76,7 +79,7 @@ LINES = 60.0
 """Numbers from here on are of `lines`."""
 
 
-ASSUMED = 400
+ASSUMED = 150
 """Changes of an operation that has many."""
 
 

@@ -9,6 +9,8 @@ from itertools import pairwise
 from evogit.proposers.surgery.expressions import conditions, names_in
 from evogit.proposers.surgery.syntax import Change, Node, Region, Unit
 
+_LEAVES = re.compile(rb"(?:return|raise|break|continue|pass|throw|goto)\b")
+_USED = re.compile(rb"(?<![\w.\"'])[A-Za-z_]\w*")
 _LONGEST = 600
 """Bytes of a statement that may be copied or moved."""
 _DONORS = 24
@@ -24,9 +26,11 @@ def delete(region: Region) -> Iterator[Change]:
 
 def copy(region: Region) -> Iterator[Change]:
     """Repeat a statement of the region or the file at another place of the region."""
-    donors = _donors(region)
+    donors = [donor for donor in _donors(region) if not _LEAVES.match(donor[0])]
     for place in region.statements:
-        yield from (Change(place.start, place.start, text, donor) for donor, text in _before(region, place, donors))
+        for donor, text in _before(region, place, donors):
+            if donor != region.text(place):
+                yield Change(place.start, place.start, text, donor)
     for place in _last_ones(region):
         yield from (Change(end, end, text, donor) for donor, text, end in _after(region, place, donors))
 
@@ -229,11 +233,14 @@ _Donor = tuple[bytes, bytes]
 
 
 def _donors(region: Region) -> list[_Donor]:
+    """Return the region's statements, and those of one line from the rest of the file whose names are known here."""
     own, regions = _texts(region), region.unit.regions
     others = (
         [donor for other in regions if other is not region for donor in _texts(other)] if len(regions) <= 60 else []
     )
-    few = others[:: max(1, len(others) // _DONORS)][:_DONORS] if others else []
+    known = set(_USED.findall(region.unit.content[region.start : region.end])) | set(region.unit.functions)
+    others = [donor for donor in others if b"\n" not in donor[0] and known.issuperset(_USED.findall(donor[0]))]
+    few = others[:: 1 + len(others) // _DONORS]
     return list(dict.fromkeys([*own[: 2 * _DONORS], *few]))
 
 

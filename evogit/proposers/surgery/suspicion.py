@@ -11,7 +11,7 @@ from functools import lru_cache
 from evogit.proposers.surgery.syntax import Region, Unit
 
 _MAX_TESTS = 200
-_STEM = 5
+_STEM = 4
 _PLACES = (
     re.compile(r"File \"([^\"\n]{1,200})\", line (\d{1,7})"),
     re.compile(r"(?<![\w./-])([\w./+-]{1,200}\.\w{1,8})[:(](\d{1,7})"),

@@ -16,7 +16,7 @@ import tree_sitter
 from evogit.model import RepoPath, SourceFile
 from evogit.proposers.surgery.languages import Language, language_of, parser
 
-MAX_BYTES = 512 * 1024
+MAX_BYTES = 256 * 1024
 """A larger file is data, or minified, and is left alone."""
 MAX_LINE = 5_000
 _SMALL = 64 * 1024
