@@ -223,7 +223,7 @@ def test_each_language_is_operated_on(path: str) -> None:
         assert content is not None
         assert not unit_of(source(path, content)).has_error
         seen.add(edit.params[OPERATION])
-    assert len(seen) >= 8
+    assert len(seen) >= 5
 
 
 @pytest.mark.parametrize("path", ODD)

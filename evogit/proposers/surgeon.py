@@ -27,13 +27,17 @@ _FILES = 12
 _TRIES = 12
 _REGIONS = 10
 _LOOKED = 48
-_COMPOUND = 0.1
+_COMPOUND = 0.06
+_ANYWHERE = 0.15
+"""How often suspicion is not asked: it may be wrong."""
 _FLOOR = 0.12
 """The suspicion of a place nothing speaks against."""
-_PATIENCE = 60
+_PATIENCE = 120
 """Tries in one place after which it is half as likely as before, unless one of them was an improvement."""
 _SHARED = 0.8
 """1 would try all changes of an operation with few before any of one with many."""
+_PRIOR = 100
+"""Failed tries that what is known of an operation beforehand is worth, for one of weight 1."""
 _DATA = (
     ".md",
     ".rst",
@@ -74,7 +78,7 @@ class Surgeon:
     A place is drawn by suspicion, an operation by Thompson sampling with Beta counts over what it came to in this run,
     whoever tried it (Chapelle and Li, "An empirical evaluation of Thompson sampling", NIPS 2011), and then one of its
     changes there that was not tried on this parent or its equals: the neighbourhood is gone through without repetition.
-    One edit in ten is two changes. Nothing is kept here but parsed files, in a bounded cache.
+    A few edits are two changes. Nothing is kept here but parsed files, in a bounded cache.
     """
 
     def propose(self, request: Request, rng: Random) -> Edit | None:
@@ -115,7 +119,7 @@ def _draw_files(files: Sequence[SourceFile], against: Evidence, rng: Random) -> 
 
 
 def _operate(units: Sequence[Unit], request: Request, against: Evidence, rng: Random) -> Edit | None:
-    sites = _sites(units, request, against)
+    sites = _sites(units, request, against, anywhere=rng.random() < _ANYWHERE)
     double = rng.random() < _COMPOUND
     left = _TRIES
     for _ in range(min(_REGIONS, len(sites))):
@@ -137,19 +141,23 @@ def _operate(units: Sequence[Unit], request: Request, against: Evidence, rng: Ra
     return None
 
 
-def _sites(units: Sequence[Unit], request: Request, against: Evidence) -> list[_Site]:
-    """Return the regions with their weights."""
+def _sites(units: Sequence[Unit], request: Request, against: Evidence, *, anywhere: bool) -> list[_Site]:
+    """Return the regions with their weights; with `anywhere` all are as suspicious."""
     regions = [region for unit in units for region in unit.regions]
     doubts = [suspicion(region, against) for region in regions]
     blamed: dict[str, float] = {}
     for region, doubt in zip(regions, doubts, strict=True):
         for name in callees(region) if doubt > 0.2 else ():
-            blamed[name] = max(blamed.get(name, 0.0), doubt / 2)
+            blamed[name] = max(blamed.get(name, 0.0), doubt / 4)
     sites = []
     for region, doubt in zip(regions, doubts, strict=True):
         here = _place_of(region)
         doubt = max(doubt, blamed.get(region.name, 0.0)) + 0.2 * (request.params.get(PLACE) == here)
-        weight = region.size**0.6 * (_FLOOR + doubt) ** 2 * _worth(request.past.places.get(here, Count()))
+        weight = (
+            region.size**0.6
+            * (1.0 if anywhere else (_FLOOR + doubt) ** 3)
+            * _worth(request.past.places.get(here, Count()))
+        )
         sites.append(_Site(region, weight))
     return sites
 
@@ -177,7 +185,7 @@ def _draws(
 def _ranked(region: Region, known: Mapping[float, Count], faulty: bool, rng: Random) -> list[Operation]:
     """Return the operations by what each promises: a draw of its chance to improve, shared by its changes here.
 
-    At first the chance is about the operation's weight in fifty. One of three changes is tried before one of thousands,
+    At first the chance is about the operation's weight in a hundred. One of three changes is tried before one of many,
     and what only makes code faster late while tests fail.
     """
     drawn = []
@@ -185,7 +193,7 @@ def _ranked(region: Region, known: Mapping[float, Count], faulty: bool, rng: Ran
         count, among = known.get(operation.number, Count()), size(operation, region)
         if among:
             weight = operation.weight / (8 if faulty and operation.faster else 1)
-            chance = rng.betavariate(1 + count.improved, 50 / weight + count.tried - count.improved)
+            chance = rng.betavariate(1 + count.improved, _PRIOR / weight + count.tried - count.improved)
             drawn.append((chance / among**_SHARED, operation.number, operation))
     return [operation for _, _, operation in sorted(drawn, key=lambda one: one[:2], reverse=True)]
 
