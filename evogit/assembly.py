@@ -15,6 +15,7 @@ from evogit.evaluator_table import INSTRUCTIONS, Evaluator
 from evogit.model import AgentName
 from evogit.planning import Policy
 from evogit.proposers.protocol import Proposer
+from evogit.proposers.surgeon import Surgeon
 from evogit.proposers.tuner import Tuner
 from evogit.sandbox import Launcher, Sandbox
 from evogit.stopping import Limits
@@ -46,7 +47,8 @@ class Invocation:
 
 def proposer(definition: Definition) -> Proposer:
     """Return the proposer a definition names."""
-    return {"tuner": Tuner}[definition.proposer]()
+    known: Mapping[str, Callable[[], Proposer]] = {"surgeon": Surgeon, "tuner": Tuner}
+    return known[definition.proposer]()
 
 
 def policy(definition: Definition) -> Policy:

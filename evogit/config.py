@@ -67,7 +67,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 Selection = Literal[
-    "greedy", "tournament", "base", "clade", "rank", "sigmoid", "pareto", "elites", "uct", "lexicase", "distant"
+    "greedy",
+    "origin",
+    "tournament",
+    "base",
+    "clade",
+    "rank",
+    "sigmoid",
+    "pareto",
+    "elites",
+    "uct",
+    "lexicase",
+    "distant",
 ]
 
 
@@ -79,7 +90,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     summary: _Text
-    proposer: Literal["tuner"]
+    proposer: Literal["surgeon", "tuner"]
     selection: Selection = "greedy"
     features: dict[_Text, Annotated[float, msgspec.Meta(gt=0)]] = {}
     merges: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -10,11 +10,12 @@ from evogit import edits
 from evogit.errors import StorageError
 from evogit.merging import combine
 from evogit.merging.combine import meeting_point
-from evogit.model import CommitId, Operator, Plan, RepoPath, TreeId
-from evogit.phylogeny import Phylogeny
-from evogit.proposers.protocol import Proposer, Request
+from evogit.model import CommitId, Operator, Plan, RepoPath, SourceFile, TreeId
+from evogit.phylogeny import Phylogeny, Trials
+from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Past, Proposer, Request
 from evogit.records import Merge
 from evogit.store import commits, trees
+from evogit.store.candidate import Candidate
 from evogit.store.repository import Repository
 from evogit.store.sources import Sources
 from evogit.store.task import Task
@@ -43,6 +44,7 @@ class Drafter:
     def __init__(self, repo: Repository, task: Task, graph: Phylogeny, proposer: Proposer) -> None:
         self._repo, self._task, self._graph, self._proposer = repo, task, graph, proposer
         self._sources = Sources(repo, task.definition, edits.is_text)
+        self._trials = Trials(graph, counted=(OPERATION, PLACE), edit=EDIT)
 
     def draft(self, plan: Plan) -> Draft | Useless | None:
         """Return what came of a plan; None when its operator found nothing to change this time.
@@ -66,12 +68,28 @@ class Drafter:
         except StorageError as error:
             self._graph.snapshot.discard(commit, str(error))
             return None
-        params = parent.proposal.params if parent.proposal else {}
-        edit = self._proposer.propose(Request(files=files, params=params), rng)
+        edit = self._proposer.propose(self._request(parent, files), rng)
         if edit is None or edits.refusal(edit, self._task.definition, {file.path for file in files}):
             return None
         write = _written(self._repo, tree, edit.files)
         return None if write() == tree else Draft(write=write, subject=edit.subject, params=edit.params)
+
+    def _request(self, parent: Candidate, files: Sequence[SourceFile]) -> Request:
+        self._trials.refresh()
+        trials, evaluator = self._trials, self._graph.snapshot.evaluator
+        scores = [score for score in parent.scores if score.evaluator == evaluator]
+        said = min(scores, key=lambda score: (score.agent, score.seq), default=None)
+        return Request(
+            files=files,
+            params=parent.proposal.params if parent.proposal else {},
+            feedback=said.feedback if said else "",
+            instances=said.instances if said else {},
+            past=Past(
+                operations=trials.counts(OPERATION),
+                places=trials.counts(PLACE),
+                edits=trials.edits(self._graph.value(parent.id)),
+            ),
+        )
 
     def _merge(self, plan: Plan, rng: Random) -> Draft | Useless:
         graph = self._graph

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import NamedTuple, NewType
 
 import msgspec
 
@@ -142,3 +142,11 @@ class SourceFile:
 
     path: RepoPath
     content: bytes
+
+
+class Count(NamedTuple):
+    """How often something was tried, how often the score was another then, and how often it was better."""
+
+    tried: int = 0
+    changed: int = 0
+    improved: int = 0

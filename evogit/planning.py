@@ -17,6 +17,7 @@ from evogit.selection.distant import Distant
 from evogit.selection.elites import Elites
 from evogit.selection.greedy import Greedy
 from evogit.selection.lexicase import Lexicase
+from evogit.selection.origin import Origin
 from evogit.selection.pareto import Pareto
 from evogit.selection.protocol import Field, Selector
 from evogit.selection.rank import Rank
@@ -39,6 +40,7 @@ SELECTORS: Mapping[str, Callable[[], Selector]] = {
     "uct": Uct,
     "lexicase": Lexicase,
     "distant": Distant,
+    "origin": Origin,
 }
 
 

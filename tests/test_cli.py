@@ -49,7 +49,7 @@ def test_every_command_has_help_and_stands_in_the_readme(name: str) -> None:
         (["run", "--evals", "0"], "Invalid value for '--evals'"),
         (["-C", "/no/such/folder", "status"], "-C /no/such/folder: No such file or directory"),
         (["run", "--agent", "tuner:0"], "evogit: --agent 'tuner:0': write NAME or NAME:COUNT"),
-        (["run", "--agent", "nobody"], "evogit: no agent definition 'nobody'; there are: merger, tuner"),
+        (["run", "--agent", "nobody"], "evogit: no agent definition 'nobody'; there are: merger, surgeon, tuner"),
         (["run", "--run", "Bad/Name"], "evogit: run name 'Bad/Name': use 1 to 63 of"),
         (["status"], "evogit: there is no run in"),
         (["agent", "tuner"], "evogit: there is no run in"),

@@ -57,8 +57,8 @@ def test_the_digest_leaves_out_defaults_and_the_order_of_files() -> None:
 
 def test_shipped_definitions_are_valid() -> None:
     names = sorted(path.stem for path in resources.bundled("agents").glob("*.toml"))
-    assert names == ["merger", "tuner"]
+    assert names == ["merger", "surgeon", "tuner"]
     for name in names:
         assert resources.definition(name).summary
-    with pytest.raises(ConfigError, match="no agent definition 'tunner'; there are: merger, tuner"):
+    with pytest.raises(ConfigError, match="no agent definition 'tunner'; there are: merger, surgeon, tuner"):
         resources.definition("tunner")
