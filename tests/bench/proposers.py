@@ -45,7 +45,8 @@ def _file(lines: int) -> SourceFile:
     """Return functions and classes of the standard library, about as many lines as asked for."""
     folder = Path(sysconfig.get_paths()["stdlib"])
     text = "".join(
-        (folder / f"{name}.py").read_text() for name in ("heapq", "textwrap", "shlex", "calendar", "difflib", "ast")
+        (folder / f"{name}.py").read_text()
+        for name in ("bisect", "heapq", "textwrap", "shlex", "calendar", "difflib", "ast")
     )
     text = text.replace("from __future__ import", "# from __future__ import")
     kept = text.splitlines(keepends=True)[:lines]
