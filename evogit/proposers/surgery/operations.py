@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from evogit.proposers.surgery import expressions, literals, speed, statements
+from evogit.proposers.surgery import expressions, literals, names, speed, statements
 from evogit.proposers.surgery.syntax import Change, Operate, Region
 
 MOST = 4_000
@@ -38,10 +38,10 @@ _ALL = (
     Operation(7.0, expressions.drop_part, 2.0, "Keep {new} of {old}"),
     Operation(8.0, expressions.add_part, 1.0, "Ask {new}, not {old}", many=True),
     Operation(9.0, expressions.off_by_one, 4.0, "Replace {old} by {new}"),
-    Operation(10.0, expressions.name, 5.0, "Replace {old} by {new}"),
-    Operation(11.0, expressions.attribute, 1.5, "Replace {old} by {new}"),
-    Operation(12.0, expressions.same_shape, 1.5, "Replace {old} by {new}"),
-    Operation(13.0, expressions.function, 0.3, "Call {new}, not {old}"),
+    Operation(10.0, names.name, 5.0, "Replace {old} by {new}"),
+    Operation(11.0, names.attribute, 1.5, "Replace {old} by {new}"),
+    Operation(12.0, names.same_shape, 1.5, "Replace {old} by {new}"),
+    Operation(13.0, names.function, 0.3, "Call {new}, not {old}"),
     Operation(14.0, expressions.arguments, 1.5, "Give {new}, not {old}"),
     Operation(15.0, literals.constant, 1.5, "Replace {old} by {new}"),
     Operation(16.0, literals.literal, 0.7, "Replace {old} by {new}"),
@@ -54,7 +54,8 @@ _ALL = (
     Operation(23.0, expressions.call, 1.0, "Replace {old} by {new}", many=True),
     Operation(24.0, statements.jump, 1.5, "Replace {old} by {new}"),
     Operation(25.0, literals.key, 1.5, "Add {new}"),
-    Operation(26.0, expressions.other_name, 2.0, "Replace {old} by {new}"),
+    Operation(26.0, names.other_name, 2.0, "Replace {old} by {new}"),
+    Operation(27.0, names.expression, 2.0, "Replace {old} by {new}"),
     Operation(30.0, statements.delete, 1.5, "Delete {what}"),
     Operation(31.0, statements.copy, 4.0, "Copy {what}"),
     Operation(32.0, statements.move, 1.0, "Move {what}"),

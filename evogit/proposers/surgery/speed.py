@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evogit.proposers.surgery.expressions import names_in
+from evogit.proposers.surgery.names import names_in
 from evogit.proposers.surgery.statements import _deletion, _indent, _of_block, _owns_start, _shift, _unit_of_indent
 from evogit.proposers.surgery.syntax import Change, Node, Region
 

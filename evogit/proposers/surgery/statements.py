@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from evogit.proposers.surgery.expressions import conditions, names_in
+from evogit.proposers.surgery.expressions import conditions
+from evogit.proposers.surgery.names import names_in
 from evogit.proposers.surgery.syntax import Change, Node, Region, Unit
 
 _LEAVES = re.compile(rb"(?:return|raise|break|continue|pass|throw|goto)\b")
