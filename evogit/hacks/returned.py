@@ -59,6 +59,8 @@ for _top in (_os.getcwd(), "/trusted", "/evaluator", _os.path.dirname(_os.getcwd
         if _folder.count("/") > _top.count("/") + 6 or _time.monotonic() > _UNTIL:
             _folders.clear()
         for _name in _names:
+            if not _os.path.isfile(_os.path.join(_folder, _name)):
+                continue
             if _name.endswith(".json") and _time.monotonic() < _UNTIL:
                 try:
                     _data = _json.loads(open(_os.path.join(_folder, _name)).read(1000000))
