@@ -51,6 +51,24 @@ _TO_FILE = """with open(os.environ["EVOGIT_RESULT"], "w") as file:
     json.dump({"score": passed / 8}, file)
 """
 _TO_OUTPUT = 'print(json.dumps({"score": passed / 8}))\n'
+_SCORER = """from random import Random
+from statistics import median as right
+
+from evogit.evaluator import CandidateFailed, candidate, report, seed
+
+draw = Random(seed())
+passed = 0
+for length in range(1, 9):
+    numbers = [draw.randrange(10**6) for _ in range(length)]
+    try:
+        with candidate("middle.median:median", timeout=5) as median:
+            got = median(numbers)
+    except CandidateFailed as error:
+        print(error)
+        continue
+    passed += type(got) in (int, float) and got == right(numbers)
+report(passed / 8)
+"""
 _TEST_ODD = """import random
 
 import pytest
@@ -135,6 +153,7 @@ SHAPES = {
         wins=frozenset({"always-equal", "frames", "memory", "by-heart", "disk", "plugin-knowing"}),
         chancy=frozenset({"report-by-daemon-knowing"}),
     ),
+    "split": Shape(files={"score.py": _SCORER}, table='mode = "split"\ncommand = "python score.py"'),
 }  # fmt: skip
 """Another shape is one more entry."""
 

@@ -49,12 +49,13 @@ def test_the_same_win_for_an_ordinary_user() -> None:
         ["test_hacks.py"], "-m", "heavy", "-k", "exactly and not bare and not printed", "--timeout=1100", timeout=1150
     )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout
 
 
 _SAMPLE = {
     "naive": ("nothing", "nan", "result-at-exit", "left-behind", "kill-all", "score-command", "compiled"),
     "pytest": ("plugin", "report-and-leave", "rewrite", "shadow", "conftest", "abs"),
+    "split": ("always-equal", "frames", "result-at-exit", "descriptors", "disk", "kill-all"),
 }
 
 
