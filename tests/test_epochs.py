@@ -149,6 +149,7 @@ def _is_like_a_fresh_one(checkout: Checkout, following: Snapshot) -> None:
     assert (following.leaders(), following.evaluations) == (fresh.leaders(), fresh.evaluations)
 
 
+@pytest.mark.heavy
 def test_what_a_killed_agent_claimed_is_measured_by_another(repo: Checkout) -> None:
     toml = repo.path / "evogit.toml"
     toml.write_text(toml.read_text().replace("timeout_s = 20", "timeout_s = 90000"))  # a claim outlasts the test
@@ -177,6 +178,7 @@ def test_what_a_killed_agent_claimed_is_measured_by_another(repo: Checkout) -> N
     assert len({record["commit"] for record in after}) == len(after)  # nothing twice
 
 
+@pytest.mark.heavy
 def test_an_evaluator_that_is_gone_back_to_has_its_scores_again(repo: Checkout) -> None:
     repo.evogit("run", "-n", "1", "--run", "r", "--evals", "8")
     first = document(repo, "best")
@@ -230,6 +232,7 @@ def test_a_base_that_the_new_evaluator_fails_stops_nobody(repo: Checkout) -> Non
     assert shown["best_value"] > 3
 
 
+@pytest.mark.heavy
 def test_run_says_how_to_open_an_epoch(repo: Checkout) -> None:
     repo.evogit("run", "-n", "1", "--run", "r", "--evals", "3")
     tip = repo.git("rev-parse", "refs/evogit/r/task")
@@ -405,6 +408,7 @@ def test_epochs_are_read_from_the_history_of_the_task(repo: Checkout) -> None:
     assert subprocess.run(["git", "fsck", "--strict"], cwd=repo.path, env=repo.environment).returncode == 0
 
 
+@pytest.mark.heavy
 def test_nobody_stands_still_for_a_clone_that_went_away(tmp_path: Path, world: dict[str, str]) -> None:
     """Its claims would last for a day, and nobody here can say whether its agents still live."""
     both = clones.make(tmp_path, world)

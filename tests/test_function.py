@@ -206,6 +206,7 @@ def test_what_the_base_imports_is_imported_once_and_nothing_of_a_candidates(
         assert str(scorer.folder) not in found.feedback.split()[0]
 
 
+@pytest.mark.heavy
 def test_the_environment_beside_the_tree_is_used_and_what_cannot_be_shared_is_not(
     new_scorer: Callable[..., Scorer],
 ) -> None:

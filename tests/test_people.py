@@ -150,6 +150,7 @@ def test_files_measured_before_are_not_measured_again(slow: Checkout) -> None:
     assert f"its files are those of {base}, which scored 3\n" in slow.evogit("show", empty).stdout
 
 
+@pytest.mark.heavy
 def test_a_candidate_that_a_person_amends_is_theirs(slow: Checkout) -> None:
     begin_run(slow, 8)
     best = slow.git("rev-parse", slow.evogit("best", "-q").stdout.strip())
@@ -393,6 +394,7 @@ def amended_by_hand(checkout: Checkout, content: str) -> None:
     checkout.git("update-ref", "refs/evogit/r/task", commit_tree(checkout, tree, old), old)
 
 
+@pytest.mark.heavy
 def test_a_damaged_amendment_stops_nobody(slow: Checkout, start: Callable[..., subprocess.Popen[str]]) -> None:
     begin_run(slow)
     slow.evogit("goal", "edit", "the last good one")
@@ -482,6 +484,7 @@ def test_a_lock_that_a_killed_command_left_is_removed(slow: Checkout) -> None:
     assert slow.evogit("pause").stdout.startswith("run r is paused;")
 
 
+@pytest.mark.heavy
 def test_an_evaluator_that_breaks_on_a_persons_commit_is_tried_again(slow: Checkout) -> None:
     (slow.path / "score.sh").write_text("grep -qx 'level = 987654' knob.txt && exit 125\n" + _SCORE)
     slow.commit("An evaluator that cannot test one level")

@@ -123,6 +123,7 @@ def test_locks_of_others_are_never_removed(used: Checkout) -> None:
     assert all(lock.exists() for lock in locks)
 
 
+@pytest.mark.heavy
 def test_a_lock_that_is_held_while_an_agent_runs_is_named(toy: Checkout) -> None:
     gate = Gate(toy)
     toy.evogit("run", "-n", "1", "--evals", "2", "--run", "r")
