@@ -163,6 +163,7 @@ def test_a_candidate_that_a_person_amends_is_theirs(slow: Checkout) -> None:
     assert show(slow, "evogit/r/ada")["proposal"]["use"] == "person"
 
 
+@pytest.mark.heavy
 def test_what_a_server_would_refuse_never_enters_a_journal(slow: Checkout) -> None:
     base = begin_run(slow)
     content = blob(slow, "x")
@@ -350,6 +351,7 @@ def test_stop_ends_the_agents_of_all_launchers(slow: Checkout, start: Callable[.
     slow.evogit("run", "--run", "r", "-n", "1", "--evals", "1")
 
 
+@pytest.mark.heavy
 def test_a_paused_run_waits_and_goes_on(slow: Checkout, start: Callable[..., subprocess.Popen[str]]) -> None:
     begin_run(slow)
     assert slow.evogit("pause").stdout == "run r is paused; evogit resume --run r lets it go on\n"
