@@ -80,7 +80,10 @@ def check_order(checkout: Checkout) -> None:
     assert after[0]["commit"] == checkout.git("rev-parse", "main")
     again = [record["commit"] for record in after if record["commit"] in old]
     new = [record for record in after if record["commit"] not in old]
-    assert [record["commit"] for record in after[: len(again)]] == again  # before anything new
+    # Before anything new; but for what an agent still had in hand when the other one looked and passed it over.
+    late = len(again) - sum(record["commit"] in old for record in after[: len(again)])
+    assert late <= 2
+    assert {record["commit"] for record in after[: len(again) - 2]} <= old
     assert new
     known = {record["commit"]: record["at"] for record in after[::-1]}
     for record in new:  # built on nothing that epoch 2 has not scored
@@ -95,6 +98,7 @@ def best_of(checkout: Checkout, found: list[dict[str, Any]], count: int) -> list
     return list(dict.fromkeys(tree for _, _, tree in ranked if tree != base))[:count]
 
 
+@pytest.mark.heavy
 def test_agents_at_work_turn_to_another_evaluator(repo: Checkout) -> None:
     launcher = repo.start("run", "-n", "2", "--run", "r", "--evals", "100000")
     evidence.wait_for(lambda: len(evidence.journals(repo, "r")) == 2, "two agents")

@@ -331,6 +331,7 @@ def test_a_goal_is_amended_while_agents_work(slow: Checkout, start: Callable[...
         slow.evogit(*words, expect=2)
 
 
+@pytest.mark.heavy
 def test_stop_ends_the_agents_of_all_launchers(slow: Checkout, start: Callable[..., subprocess.Popen[str]]) -> None:
     begin_run(slow)
     launchers = [start("run", "-n", "1", "--run", "r", "--minutes", "3") for _ in range(2)]

@@ -422,6 +422,7 @@ def test_what_a_person_or_the_future_writes_is_no_problem(used: Checkout, conten
     assert reader.candidates == honest.candidates
 
 
+@pytest.mark.heavy
 def test_agents_and_commands_work_beside_hostile_journals(used: Checkout) -> None:
     # Those that cost a reader seconds are tried above.
     hostile = [make for name, make in _HOSTILE.items() if "bomb" not in name]

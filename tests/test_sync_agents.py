@@ -252,6 +252,7 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
+@pytest.mark.heavy
 def test_exchange_over_a_git_daemon(both: World, tmp_path: Path) -> None:
     port = _free_port()
     command = ["git", "daemon", f"--base-path={tmp_path}", "--export-all", "--enable=receive-pack", "--reuseaddr"]
@@ -317,6 +318,7 @@ def test_credentials_are_those_of_the_users_git(over_http: tuple[Checkout, str],
 
 
 @pytest.mark.parametrize("over_http", [["breaks"]], indirect=True)
+@pytest.mark.heavy
 def test_a_remote_that_breaks_off_loses_nothing(over_http: tuple[Checkout, str], both: World) -> None:
     one, _ = over_http
     one.git("config", "credential.helper", _PASSWORD)

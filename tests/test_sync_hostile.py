@@ -137,6 +137,7 @@ def _commit_object(tree: str, parent: str, author: str) -> bytes:
     return f"tree {tree}\nparent {parent}\n{who}\nx\n".encode()
 
 
+@pytest.mark.heavy
 def test_objects_that_are_made_to_hurt_hurt_only_their_journal(both: World) -> None:
     name = both.one.write(2)
     both.one.sync()
