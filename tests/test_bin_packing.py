@@ -128,6 +128,7 @@ def test_a_rule_can_fake_the_score_it_shares_a_process_with_and_no_other(new_che
     assert scores == [[4.60682, -100.0], [4.60682, 4.60682]]
 
 
+@pytest.mark.heavy
 def test_a_short_demo_says_what_came_of_it(tmp_path: Path, world: dict[str, str]) -> None:
     target = tmp_path / "demo"
     shown = _demo(target, world, "--evals", "80")

@@ -234,6 +234,7 @@ def _points_in_the_repository(victim: Victim) -> list[Point]:
     return [point for point in points if point.call in kinds and f"{victim.toy.path}/.git/" in point.text]
 
 
+@pytest.mark.heavy
 @_needs_strace
 def test_a_full_disk_at_some_steps(toy: Checkout) -> None:
     victim = _old_run(toy)

@@ -219,6 +219,7 @@ def test_plans_of_an_earlier_epoch_can_be_made_again(repo: Checkout) -> None:
     assert document(repo, "plan", "--replay", newest)["same"] is True
 
 
+@pytest.mark.heavy
 def test_measuring_again_is_no_stagnation_and_counts_as_evaluations(repo: Checkout) -> None:
     repo.evogit("run", "-n", "1", "--run", "r", "--evals", "14")
     turn(repo, 'echo "{\\"score\\": 1}" > "$EVOGIT_RESULT"\n')

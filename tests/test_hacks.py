@@ -60,7 +60,7 @@ _SAMPLE = {
 
 
 @needs_sandbox
-@pytest.mark.parametrize("name", _SAMPLE)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.heavy] * (n == "pytest")) for n in _SAMPLE])
 def test_a_sample_of_them(name: str, new_checkout: Callable[..., Checkout], tmp_path: Path) -> None:
     shape = SHAPES[name]
     with shooting(new_checkout, tmp_path / "agent", shape) as range_:
@@ -262,6 +262,7 @@ def test_where_nothing_applies_it_is_said(new_checkout: Callable[..., Checkout])
     assert "no hack applies" in said.stderr
 
 
+@pytest.mark.heavy
 def test_ctrl_c_ends_it_at_once(new_checkout: Callable[..., Checkout]) -> None:
     slow = replace(
         SHAPES["naive"], files={"bench.py": "import time\ntime.sleep(0.3)\n" + SHAPES["naive"].files["bench.py"]}

@@ -208,6 +208,7 @@ def test_two_foreign_hooks_of_one_kind_are_not_guessed_about(here: Checkout) -> 
     assert changed(before, fingerprint(here.path, here.environment)) == {}
 
 
+@pytest.mark.heavy
 def test_beside_the_pre_commit_framework(here: Checkout) -> None:
     """Its hook runs `<hook>.legacy` by itself and refuses to be one: so ours goes there."""
     theirs = write_hook(

@@ -204,7 +204,9 @@ def test_protected_files_stay_out(here: Checkout) -> None:
     assert here.git("diff", "--cached", "--name-only").split() == ["extra.txt", "knobs.py"]
 
 
-@pytest.mark.parametrize("state", [dirty, detached, bare, linked, merging])
+@pytest.mark.parametrize(
+    "state", [dirty, bare, *(pytest.param(s, marks=pytest.mark.heavy) for s in (detached, linked, merging))]
+)
 def test_whatever_state_the_repository_is_in(
     toy: Checkout, tmp_path: Path, state: Callable[[Checkout, Path], Checkout]
 ) -> None:
@@ -300,6 +302,7 @@ def test_what_is_proposed_is_no_candidate(here: Checkout) -> None:
     assert document(here, "show", done["commit"])["proposal"] is None
 
 
+@pytest.mark.heavy
 def test_files_of_every_kind_land_as_they_are(new_checkout: NewCheckout, toy: Checkout, tmp_path: Path) -> None:
     names = ("knobs.py", "bench.py", "evogit.toml")
     files = {name: (toy.path / name).read_text() for name in names} | {

@@ -137,6 +137,7 @@ def test_running_agents_score_what_people_commit(slow: Checkout, start: Callable
     slow.git("fsck", "--strict")
 
 
+@pytest.mark.heavy
 def test_files_measured_before_are_not_measured_again(slow: Checkout) -> None:
     begin_run(slow)
     slow.git("branch", "evogit/r/ada")
@@ -297,6 +298,7 @@ def test_no_definition_of_agents_can_write_a_persons_journal(slow: Checkout) -> 
         assert f"agents[0].use is {name!r}" in slow.evogit("run", expect=2).stderr.replace('"', "'")
 
 
+@pytest.mark.heavy
 def test_a_goal_is_amended_while_agents_work(slow: Checkout, start: Callable[..., subprocess.Popen[str]]) -> None:
     running = start("run", "-n", "1", "--run", "r", "--minutes", "3")
     until(lambda: slow.git("branch", "--list", "evogit/r/*"), "a branch of an agent")
@@ -504,6 +506,7 @@ def test_an_evaluator_that_breaks_on_a_persons_commit_is_tried_again(slow: Check
     assert status(slow)["waiting"] == []
 
 
+@pytest.mark.heavy
 def test_run_on_a_branch_of_a_run_goes_on_with_it(toy: Checkout) -> None:
     toy.evogit("run", "-n", "1", "--evals", "5", "--run", "r", "--seed", "3")
     toy.git("switch", "-q", "-c", "evogit/r/ada", toy.evogit("best", "-q").stdout.strip())

@@ -51,6 +51,7 @@ def test_pushed_again_it_is_the_same_or_a_newer_version_of_the_same(here: Checko
     assert hub.git("rev-parse", "evogit/r/pr-1") == newer["commit"]
 
 
+@pytest.mark.heavy
 def test_what_others_put_there_is_not_replaced(here: Checkout, hub: Checkout, tmp_path: Path) -> None:
     document(here, "pr", "--remote", "origin")
     here.git("clone", "-q", str(hub.path), str(tmp_path / "review"))
