@@ -291,7 +291,13 @@ def test_an_agent_goes_on_after_a_note_by_a_person(toy: Checkout) -> None:
     assert evidence.fsck(toy) == []
 
 
-@pytest.mark.parametrize("where", ["HEAD", "{tip}~3"], ids=["an unrelated commit", "an older tip"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param("HEAD", id="an unrelated commit", marks=pytest.mark.heavy),
+        pytest.param("{tip}~3", id="an older tip"),
+    ],
+)
 def test_an_agent_whose_journal_is_moved_by_force_keeps_all_its_records(toy: Checkout, where: str) -> None:
     gate = Gate(toy)
     toy.evogit("run", "-n", "1", "--evals", "3", "--run", "r")

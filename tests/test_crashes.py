@@ -162,9 +162,9 @@ def _no_run(toy: Checkout) -> Victim:
 
 
 _STATES = [
-    pytest.param(_old_run, _AGENT, id="an agent that goes on"),
+    pytest.param(_old_run, _AGENT, id="an agent that goes on", marks=pytest.mark.heavy),
     pytest.param(_new_run, _AGENT, id="the first agent of a run"),
-    pytest.param(_no_run, _LAUNCHER, id="the launcher of a new run"),
+    pytest.param(_no_run, _LAUNCHER, id="the launcher of a new run", marks=pytest.mark.heavy),
 ]
 
 
@@ -417,9 +417,9 @@ def test_an_evaluation_that_just_begins_ends_with_its_agent(toy: Checkout) -> No
     ("command", "number", "code"),
     [
         pytest.param(_LAUNCHER, signal.SIGINT, 130, id="Ctrl-C on the launcher"),
-        pytest.param(_LAUNCHER, signal.SIGTERM, 143, id="SIGTERM to the launcher"),
+        pytest.param(_LAUNCHER, signal.SIGTERM, 143, id="SIGTERM to the launcher", marks=pytest.mark.heavy),
         pytest.param(_AGENT, signal.SIGINT, 130, id="Ctrl-C on an agent"),
-        pytest.param(_AGENT, signal.SIGHUP, 143, id="an agent's terminal goes away"),
+        pytest.param(_AGENT, signal.SIGHUP, 143, id="an agent's terminal goes away", marks=pytest.mark.heavy),
     ],
 )
 def test_a_signal_ends_a_long_evaluation(toy: Checkout, command: Sequence[str], number: int, code: int) -> None:

@@ -150,6 +150,7 @@ def test_commits_elsewhere_are_left_alone(here: Checkout) -> None:
     assert here.git("for-each-ref", "refs/notes") == before
 
 
+@pytest.mark.heavy
 def test_messages_people_write_in_an_editor(here: Checkout) -> None:
     here.evogit("hooks", "install")
     here.git("checkout", "-q", "evogit/r/ada")
@@ -276,6 +277,7 @@ def test_no_commit_is_blocked_where_evogit_is_gone(here: Checkout, tmp_path: Pat
     assert states(here) == ["installed"] * 4
 
 
+@pytest.mark.heavy
 def test_no_commit_is_blocked_where_evogit_fails(here: Checkout) -> None:
     here.evogit("hooks", "install")
     here.git("checkout", "-q", "evogit/r/ada")
@@ -307,6 +309,7 @@ def test_what_may_not_enter_a_journal_is_committed_but_not_scored(here: Checkout
     assert "scored 3" in commit(here, "-a", "-q", "--amend", "-m", "Without").stderr
 
 
+@pytest.mark.heavy
 def test_in_a_linked_work_tree(here: Checkout, tmp_path: Path) -> None:
     here.git("worktree", "add", "-q", str(tmp_path / "linked"), "evogit/r/ada")
     linked = Checkout(tmp_path / "linked", here.environment)

@@ -123,6 +123,7 @@ def test_a_gain_beyond_the_noise_is_real(new_checkout: NewCheckout, toy: Checkou
     assert "Luck alone does as well in 5 % of cases" in " ".join(said(here, done["branch"]).split())
 
 
+@pytest.mark.heavy
 def test_a_lineage_lands_as_it_evolved(here: Checkout) -> None:
     best = here.evogit("best", "-q").stdout.strip()
     branch = document(here, "pr", "--style", "history")["branch"]

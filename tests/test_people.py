@@ -377,6 +377,7 @@ def test_a_paused_run_waits_and_goes_on(slow: Checkout, start: Callable[..., sub
     assert slow.evogit("run", "--run", "r", "-n", "1", "--minutes", "0.02").returncode == 0  # nor a limit of time
 
 
+@pytest.mark.heavy
 def test_people_who_amend_at_once_all_land(slow: Checkout) -> None:
     begin_run(slow)
     first = slow.git("rev-parse", "refs/evogit/r/task")
@@ -450,6 +451,7 @@ def test_agents_keep_the_definition_they_began_with(slow: Checkout, tmp_path: Pa
         task.read(repo, RunName("r"))
 
 
+@pytest.mark.heavy
 def test_what_waits_when_an_agent_starts_is_scored_first(slow: Checkout) -> None:
     begin_run(slow)
     slow.git("checkout", "-q", "-b", "evogit/r/ada")
@@ -517,6 +519,7 @@ def test_run_on_a_branch_of_a_run_goes_on_with_it(toy: Checkout) -> None:
     assert "another definition (base)" in toy.evogit("run", "--evals", "3", "--run", "r", expect=2).stderr
 
 
+@pytest.mark.heavy
 def test_a_commit_below_one_that_is_known_is_found(slow: Checkout) -> None:
     """A hook scores the newest commit only; the older ones of the branch wait for an agent."""
     begin_run(slow)

@@ -175,6 +175,7 @@ def test_inputs_that_match_nothing_are_refused(new_crowd: Callable[..., Crowd]) 
         crowd.meter()
 
 
+@pytest.mark.heavy
 def test_many_agents_wait_for_the_one_that_makes_it(new_crowd: Callable[..., Crowd], tmp_path: Path) -> None:
     crowd = new_crowd(_counting(tmp_path, more="; sleep 1"), _FILES)
     program = (

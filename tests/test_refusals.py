@@ -137,7 +137,9 @@ def test_a_repository_of_somebody_else(here: Checkout) -> None:
     Checkout(here.path, trusting).evogit("run", "-n", "1", "--evals", "2")
 
 
-@pytest.mark.parametrize("after_a_run", [False, True], ids=["new", "after a run"])
+@pytest.mark.parametrize(
+    "after_a_run", [pytest.param(False, id="new"), pytest.param(True, id="after a run", marks=pytest.mark.heavy)]
+)
 def test_a_read_only_git_folder(here: Checkout, after_a_run: bool) -> None:
     if after_a_run:
         here.evogit("run", "-n", "1", "--evals", "20", "--seed", "1", "--run", "first")

@@ -67,6 +67,7 @@ def test_a_daemon_neither_delays_the_result_nor_stays(inside: Cage) -> None:
     assert time.monotonic() - begun < 90  # it ended by itself, not by the limit
 
 
+@pytest.mark.heavy
 def test_a_fork_bomb_stays_small_and_others_can_still_fork(inside: Cage) -> None:
     program = """
 import os, time

@@ -399,8 +399,14 @@ def _plant(checkout: Checkout, agent: str, make: Callable[[pygit2.Repository], s
     return ref
 
 
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in _HOSTILE.items()])
+_PLANTED = [
+    pytest.param(make, id=name, marks=[pytest.mark.heavy] * (name == "a wide tree bomb"))
+    for name, make in _HOSTILE.items()
+]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("make", _PLANTED)
 def test_a_broken_or_hostile_journal_is_passed_over_and_named(used: Checkout, make: Callable[..., str]) -> None:
     honest, running = _snapshot(used), _snapshot(used)
     ref = _plant(used, "bad-1-abcdef", make)

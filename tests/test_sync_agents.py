@@ -62,6 +62,7 @@ def _end(process: subprocess.Popen[str]) -> str:
     return said
 
 
+@pytest.mark.heavy
 def test_agents_of_two_clones_work_on_one_run(both: World) -> None:
     one, two = both.one.checkout, both.two.checkout
     before = evidence.users_own(one)

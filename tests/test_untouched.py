@@ -53,7 +53,7 @@ def test_a_fingerprint_notices(tmp_path: Path, world: dict[str, str], touch: str
     assert changed(before, fingerprint(here.path, here.environment)) != {}
 
 
-_FIRST = ("dirty", "detached", "bare", "linked")
+_FIRST = ("dirty", "bare")
 _LATER = [pytest.param(name, marks=pytest.mark.heavy) for name in STATES if name not in _FIRST]
 
 
@@ -66,6 +66,7 @@ def test_a_state_is_left_as_it_is(tmp_path: Path, world: dict[str, str], name: s
     prove(here, also=also, aside=tmp_path / "aside", commands=ALL if name in THOROUGH else SHORT)
 
 
+@pytest.mark.heavy
 def test_a_folder_of_any_name(tmp_path: Path, world: dict[str, str]) -> None:
     names = [
         "a space",
@@ -92,7 +93,12 @@ def test_files_of_any_name(tmp_path: Path, world: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["knobs.ini", "a\n\tb.ini", "-n\udcff\"'$(touch ran) *[a].ini"], ids=["plain", "control", "odd"]
+    "name",
+    [
+        pytest.param("knobs.ini", id="plain", marks=pytest.mark.heavy),
+        pytest.param("a\n\tb.ini", id="control", marks=pytest.mark.heavy),
+        pytest.param("-n\udcff\"'$(touch ran) *[a].ini", id="odd"),
+    ],
 )
 def test_apply_stages_the_change_and_nothing_else(tmp_path: Path, world: dict[str, str], name: str) -> None:
     here = project(tmp_path / "repo", world)
@@ -180,6 +186,7 @@ def pretend_many_objects(here: Checkout) -> list[Path]:
     return made
 
 
+@pytest.mark.heavy
 def test_a_repository_that_was_cleaned_is_as_it_was(tmp_path: Path, world: dict[str, str]) -> None:
     """After `clean --all` and Git's own pruning nothing is left of a run that even packed."""
     here = project(tmp_path / "repo", world)
@@ -220,6 +227,7 @@ def test_housekeeping_may_drop_what_has_no_record_yet(tmp_path: Path, world: dic
     here.git("fsck", "--strict")
 
 
+@pytest.mark.heavy
 def test_what_people_do_during_a_run(tmp_path: Path, world: dict[str, str]) -> None:
     """Commits, switching, stashing and Git's own housekeeping work beside agents, and lose nothing of either side."""
     calls = tmp_path / "calls"
