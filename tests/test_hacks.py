@@ -60,7 +60,7 @@ _SAMPLE = {
 
 
 @needs_sandbox
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.heavy] * (n == "pytest")) for n in _SAMPLE])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.heavy] * (n == "split")) for n in _SAMPLE])
 def test_a_sample_of_them(name: str, new_checkout: Callable[..., Checkout], tmp_path: Path) -> None:
     shape = SHAPES[name]
     with shooting(new_checkout, tmp_path / "agent", shape) as range_:
