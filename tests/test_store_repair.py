@@ -405,7 +405,7 @@ _PLANTED = [
 ]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("make", _PLANTED)
 def test_a_broken_or_hostile_journal_is_passed_over_and_named(used: Checkout, make: Callable[..., str]) -> None:
     honest, running = _snapshot(used), _snapshot(used)

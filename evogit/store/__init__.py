@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 
+# pygit2 wants one of them, so a folder without certificates is named.
 _CERTIFICATES = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.path.dirname(__file__)}
 
 
 def _import_pygit2() -> None:
     """Import pygit2 without the system's certificates.
 
-    It reads all of them whenever it is imported, which takes half of the time of a short command, and cannot be
+    It reads all of them whenever it is imported, an eighth of the instructions of a short command, and cannot be
     imported where a machine has none. Nothing here asks libgit2 for a network: that is the git program's.
     """
     before = {name: os.environ.get(name) for name in _CERTIFICATES}
