@@ -249,10 +249,22 @@ class Agent:
         # began meanwhile, and may still be running, drops such objects when they are packed.
         tree = draft.write()
         commit = self.ledger.candidate(tree, plan, draft.subject)
-        proposal = self.ledger.proposal(plan, draft.params, seen, draft.merge)
+        size = self._size(tree) if self._may_lead(measured) else None
+        proposal = self.ledger.proposal(plan, draft.params, seen, draft.merge, donor=draft.donor, size=size)
         self._own.add(commit)
         self._record(commit, tree, measured, [proposal])
         self._pack()
+
+    def _may_lead(self, measured: Measurement) -> bool:
+        """Return whether nothing known is better: between equals the size of the difference decides."""
+        best = self.snapshot.best_value
+        return measured.value is not None and (best is None or not self.snapshot.is_better(best, measured.value))
+
+    def _size(self, tree: TreeId) -> int | None:
+        try:
+            return self.graph.sizes.of(tree)
+        except StorageError:
+            return None  # it only decides between equals
 
     def _give_up(self, plan: Plan, why: str) -> None:
         """Record that a plan came to nothing, so that nobody tries it again."""
@@ -299,10 +311,13 @@ class Agent:
         lost.close()
 
     def _move_branch(self, commit: CommitId, measured: Measurement) -> None:
-        value = measured.value
-        if value is None or (self._best is not None and not self.snapshot.is_better(value, self._best)):
+        if measured.value is None:
             return
-        self._best = value
+        made = self.snapshot.candidates[commit].proposal
+        rank = _Rank(measured.value, made.size if made else None)
+        if self._best is not None and not self._is_better(rank, self._best):
+            return
+        self._best = rank
         if commit in self._own:
             try:
                 commits.move_branch(self._repo, self._task.run, self.ledger.writer.agent, commit, self._own)
@@ -310,12 +325,28 @@ class Agent:
                 # The branch only serves people: a user's branch `evogit` may block it, and the score is stored already.
                 self.snapshot.problems["branch"] = str(error)
 
-    def _own_best(self) -> float | None:
-        """Return the best score of the base and our own candidates: what our branch has to beat."""
-        best: float | None = None
-        for commit in (self._task.definition.base, *self._own):
+    def _is_better(self, rank: _Rank, than: _Rank) -> bool:
+        if rank.value != than.value:
+            return self.snapshot.is_better(rank.value, than.value)
+        return rank.size is not None and than.size is not None and rank.size < than.size
+
+    def _own_best(self) -> _Rank | None:
+        """Return the best of the base and our own candidates: what our branch has to beat."""
+        best: _Rank | None = None
+        for commit in (self._task.definition.base, *sorted(self._own)):
             found = self.snapshot.candidates.get(commit)
             value = found.value(self.snapshot.evaluator) if found else None
-            if value is not None and (best is None or self.snapshot.is_better(value, best)):
-                best = value
+            if found is None or value is None:
+                continue
+            size = 0 if commit == self._task.definition.base else found.proposal.size if found.proposal else None
+            if best is None or self._is_better(_Rank(value, size), best):
+                best = _Rank(value, size)
         return best
+
+
+@dataclass(frozen=True, slots=True)
+class _Rank:
+    """A score, and the size of the difference that decides between equal ones, where it is recorded."""
+
+    value: float
+    size: int | None

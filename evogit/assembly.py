@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from evogit import resources
 from evogit.agent import Agent, Parts, World
 from evogit.config import Definition, Stop
 from evogit.evaluation import CommandMeter, Context, preparing
 from evogit.model import AgentName
 from evogit.planning import Policy
 from evogit.proposers.protocol import Proposer
-from evogit.proposers.tuner import Tuner
+from evogit.proposers.tuner import STEP, Tuner
 from evogit.sandbox import Launcher, Sandbox
 from evogit.stopping import Limits
-from evogit.store import private, repository, scratch, trust
+from evogit.store import definitions, private, repository, scratch, trust
 from evogit.store.export import Export
 from evogit.store.known_tests import KnownTests
 from evogit.store.ledger import Writer
@@ -45,12 +44,18 @@ class Invocation:
 
 def proposer(definition: Definition) -> Proposer:
     """Return the proposer a definition names."""
-    return {"tuner": Tuner}[definition.proposer]()
+    return {"tuner": lambda: Tuner(step=definition.step or STEP)}[definition.proposer]()
 
 
 def policy(definition: Definition) -> Policy:
     """Return how agents of a definition choose parents."""
-    return Policy(selection=definition.selection, merges=definition.merges)
+    return Policy(
+        selection=definition.selection,
+        merges=definition.merges,
+        minimizes=definition.minimizes,
+        transplants=definition.transplants,
+        reverts=definition.reverts,
+    )
 
 
 def meter(repo: Repository, task: Task, folder: Path, launcher: Launcher, caller: Mapping[str, str]) -> CommandMeter:
@@ -80,10 +85,11 @@ class Crew:
             ConfigError: there is no such definition.
             UsageError, RepositoryError, StorageError: as the parts say.
         """
-        definition = resources.definition(invocation.use)
+        found = definitions.find(repo, invocation.use, task=task)
+        definition = found.definition
         repository.refuse_read_only(repo)
-        self._repo, self._task, self._use = repo, task, invocation.use
-        self._names = [private.free_name(repo, task.run, invocation.use)]
+        self._repo, self._task, self._use = repo, task, found.name
+        self._names = [private.free_name(repo, task.run, found.name)]
         self.mended = private.repair(repo, task.run, self._names[0])
         self._launcher = Launcher(lambda: invocation.stopped() is not None, invocation.sandbox)
         self._folder = scratch.folder(repo, task.run, self.name)
@@ -95,7 +101,7 @@ class Crew:
             sandbox=self._launcher.kind,
         )
         writer = Writer(
-            run=task.run, agent=self.name, session=invocation.session, use=invocation.use,
+            run=task.run, agent=self.name, session=invocation.session, use=found.name,
             evaluator=task.definition.evaluator, host=invocation.host, person=invocation.person, now=invocation.now,
         )  # fmt: skip
         world = World(

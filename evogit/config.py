@@ -7,6 +7,8 @@ import math
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
@@ -17,8 +19,8 @@ from evogit.evaluator import digest as evaluator_digest
 from evogit.model import Direction
 
 __all__ = [
-    "FILE_NAME", "AgentUse", "Config", "Definition", "Evaluator", "Stop", "evaluator_digest", "parse",
-    "parse_definition",
+    "FILE_NAME", "MEANINGS", "AgentUse", "Config", "Definition", "Evaluator", "Stop", "evaluator_digest",
+    "is_agent_name", "is_path", "parse", "parse_definition",
 ]  # fmt: skip
 
 FILE_NAME = "evogit.toml"
@@ -27,6 +29,8 @@ _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 _Positive = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
 _Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_AGENT_NAME = r"(?!person$|u$|u-)[a-z0-9][a-z0-9-]{0,40}"
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
 
@@ -40,13 +44,18 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class AgentUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[agents]]`: a definition by its name, and how many processes of it.
+    """`[[agents]]`: a definition by its name or by the path of its file, and how many processes of it.
 
     `person`, `u` and what begins with `u-` stand for people.
     """
 
-    use: Annotated[str, msgspec.Meta(pattern="^(?!person$|u$|u-)[a-z0-9][a-z0-9-]{0,40}$")]
+    use: Annotated[str, msgspec.Meta(pattern=rf"^(?:{_AGENT_NAME}|[^\x00]+\.toml)$", max_length=4096)]
     count: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+
+    @property
+    def name(self) -> str:
+        """The definition's name; that of a file is the file's."""
+        return PurePosixPath(self.use).stem if is_path(self.use) else self.use
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,19 +67,46 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     protected: tuple[_Text, ...] = ()
     stop: Stop = Stop()
     evaluator: Evaluator
-    agents: tuple[AgentUse, ...] = (AgentUse(use="tuner"),)
+    agents: tuple[AgentUse, ...] = ()
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An agent definition, `agents/<name>.toml`.
-
-    `merges` is the share of its plans that merge two or more lineages while any are promising; the others edit one.
-    """
+    """An agent definition, `agents/<name>.toml`; `MEANINGS` says what each key means."""
 
     summary: _Text
+    needs: str = ""
     proposer: Literal["tuner"]
     selection: Literal["greedy", "tournament", "base", "clade"] = "greedy"
-    merges: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    merges: _Share = 0.0
+    minimizes: _Share = 0.0
+    transplants: _Share = 0.0
+    reverts: _Share = 0.0
+    step: Annotated[float, msgspec.Meta(gt=0, le=3)] | None = None
+
+
+MEANINGS: Mapping[str, str] = {
+    "summary": "what agents of it do, in a line",
+    "needs": "what a repository or a run has to have for them, in a line",
+    "proposer": "what makes an edit where nothing else is planned, or nothing came of it",
+    "selection": "which candidate a plan starts from: greedy (a best one), tournament (the best of four), base "
+    "(best of N), clade (by what came of each)",
+    "merges": "share of the plans that merge two or more lineages, while any are promising",
+    "minimizes": "share of the other plans that try the best candidate with some hunks left out",
+    "transplants": "share of what is left of the plans that take hunks over from another lineage",
+    "reverts": "share of the transplants that take back hunks of the parent's own, and take none over",
+    "step": "how far the tuner's first step in a lineage goes, relative to a constant's size (0.3)",
+}
+"""What each key of an agent definition means."""
+
+
+def is_path(use: str) -> bool:
+    """Return whether a `use` is the path of a file, and not a name."""
+    return use.endswith(".toml")
+
+
+def is_agent_name(text: str) -> bool:
+    """Return whether agents' definitions may be called so."""
+    return re.fullmatch(_AGENT_NAME, text) is not None
 
 
 def parse(content: bytes, *, where: str = FILE_NAME) -> Config:
@@ -93,7 +129,12 @@ def parse_definition(content: bytes, *, where: str) -> Definition:
     Raises:
         ConfigError: as for `parse`.
     """
-    return _convert(content, Definition, where)
+    found = _convert(content, Definition, where)
+    if found.step is not None and found.proposer != "tuner":
+        raise ConfigError(f"{where}: step is the tuner's, and proposer is {found.proposer!r}; leave it out")
+    if found.reverts and not found.transplants:
+        raise ConfigError(f"{where}: reverts is a share of the transplants, and transplants is 0; set that, too")
+    return found
 
 
 def _convert(content: bytes, kind: type[_StructT], where: str) -> _StructT:
@@ -127,7 +168,7 @@ def _explain(message: str, table: dict[str, Any], kind: type[msgspec.Struct]) ->
         words = get_args(ResultKind) if path.endswith(".result") else tuple(Direction)
         what = f"use {', '.join(repr(str(word)) for word in words[:-1])} or {str(words[-1])!r}"
     elif path.endswith(".use"):
-        what = "expected the name of an agent definition, such as 'tuner'"
+        what = "expected the name of an agent definition, such as 'tuner', or the path of a .toml file"
     what = what.replace(" | null", "")
     return f"{path or 'the file'} is {value!r}: {what[:1].lower()}{what[1:]}"
 

@@ -1,4 +1,4 @@
-"""From a plan to a tree that can be measured: a proposer's edit of one parent, or a merge of several."""
+"""From a plan to a tree that can be measured: a proposer's edit of one parent, hunks moved, or a merge of several."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from random import Random
 
 from evogit import edits
 from evogit.errors import StorageError
+from evogit.hunks import Differences, Minimizer, Transplanter
 from evogit.merging import combine
 from evogit.merging.combine import meeting_point
-from evogit.model import CommitId, Operator, Plan, RepoPath, TreeId
+from evogit.model import CommitId, Craft, Operator, Plan, RepoPath, TreeId
 from evogit.phylogeny import Phylogeny
 from evogit.proposers.protocol import Proposer, Request
 from evogit.records import Merge
-from evogit.store import commits, trees
+from evogit.store import commits, merge, trees
+from evogit.store.merge import Merged
 from evogit.store.repository import Repository
 from evogit.store.sources import Sources
 from evogit.store.task import Task
+
+_CRAFTS = frozenset(Craft)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,7 @@ class Draft:
     subject: str
     params: Mapping[str, float] = field(default_factory=dict)
     merge: Merge | None = None
+    donor: CommitId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,9 @@ class Drafter:
     def __init__(self, repo: Repository, task: Task, graph: Phylogeny, proposer: Proposer) -> None:
         self._repo, self._task, self._graph, self._proposer = repo, task, graph, proposer
         self._sources = Sources(repo, task.definition, edits.is_text)
+        differences = Differences(repo, task.definition)
+        self._transplanter = Transplanter(differences)
+        self._minimizer = Minimizer(differences, graph.snapshot)
 
     def draft(self, plan: Plan) -> Draft | Useless | None:
         """Return what came of a plan; None when its operator found nothing to change this time.
@@ -54,24 +62,72 @@ class Drafter:
         """
         # Its own generator: what is drawn for an edit does not depend on how much the choice of parents has drawn.
         rng = Random(f"{plan.seed}/draft")
-        return self._merge(plan, rng) if plan.operator is Operator.MERGE else self._mutate(plan.parents[0], rng)
+        if plan.operator is Operator.MERGE:
+            return self._merge(plan, rng)
+        # Where no hunk can be moved, the proposer makes something of the same parent.
+        return self._move(plan, rng) or self._mutate(plan.parents[0], rng)
 
     def _mutate(self, commit: CommitId, rng: Random) -> Draft | None:
-        parent = self._graph.snapshot.candidates[commit]
         try:
-            tree = TreeId(str(self._repo.commit(commit).tree_id))
-            if all(score.tree != tree for score in parent.scores):
-                raise StorageError(f"the records on {commit[:12]} are about another tree")
+            tree = self._tree(commit)
             files = self._sources.read(tree)
         except StorageError as error:
             self._graph.snapshot.discard(commit, str(error))
             return None
-        params = parent.proposal.params if parent.proposal else {}
+        params = self._params(commit)
         edit = self._proposer.propose(Request(files=files, params=params), rng)
         if edit is None or edits.refusal(edit, self._task.definition, {file.path for file in files}):
             return None
         write = _written(self._repo, tree, edit.files)
         return None if write() == tree else Draft(write=write, subject=edit.subject, params=edit.params)
+
+    def _move(self, plan: Plan, rng: Random) -> Draft | None:
+        """Return what comes of moving whole hunks; None when there is none to move."""
+        if plan.craft is Craft.EDIT:
+            return None
+        parent, base = plan.parents[0], self._task.base_tree
+        donor = plan.inspirations[0] if plan.craft is Craft.TRANSPLANT else None
+        try:
+            tree = self._tree(parent)
+            if donor:
+                moved = self._transplanter.take_over(tree, self._tree(donor), self._before(parent, donor), rng)
+            elif plan.craft is Craft.REVERT:
+                moved = self._transplanter.take_back(base, tree, rng)
+            else:
+                moved = self._minimizer.leave_out(base, tree, rng)
+            if moved is None:
+                return None
+            write = _merged(self._repo, moved.made)
+            if write() == tree:
+                return None
+        except StorageError:
+            return None  # a parent that cannot be read is named when it is read next, for its proposer
+        params = {**self._params(parent), plan.craft.value: float(moved.hunks)}
+        subject = _moved_subject(plan.craft, moved.hunks, commits.subject(self._repo, donor) if donor else "", donor)
+        return Draft(write=write, subject=subject, params=params, donor=donor)
+
+    def _before(self, parent: CommitId, donor: CommitId) -> list[TreeId]:
+        """Return what a donor's change can be seen against: its own parent, and where the two lineages parted."""
+        ancestry = self._graph.ancestry
+        met = ancestry.common_ancestors(parent, donor)
+        found = [*ancestry.parents(donor)[:1], *(met if len(met) == 1 else ())]
+        return [TreeId(str(self._repo.commit(commit).tree_id)) for commit in dict.fromkeys(found)]
+
+    def _tree(self, commit: CommitId) -> TreeId:
+        """Return a candidate's tree.
+
+        Raises:
+            StorageError: it cannot be read, or is not what was measured.
+        """
+        tree = TreeId(str(self._repo.commit(commit).tree_id))
+        if all(score.tree != tree for score in self._graph.snapshot.candidates[commit].scores):
+            raise StorageError(f"the records on {commit[:12]} are about another tree")
+        return tree
+
+    def _params(self, commit: CommitId) -> dict[str, float]:
+        """Return what a lineage has learned; how one candidate was made is not inherited."""
+        made = self._graph.snapshot.candidates[commit].proposal
+        return {name: number for name, number in made.params.items() if name not in _CRAFTS} if made else {}
 
     def _merge(self, plan: Plan, rng: Random) -> Draft | Useless:
         graph = self._graph
@@ -83,8 +139,7 @@ class Drafter:
             return Useless(combined)
         params: dict[str, float] = {}
         for commit in reversed(plan.parents):
-            made = graph.snapshot.candidates[commit].proposal
-            params |= made.params if made else {}
+            params |= self._params(commit)
         subjects = [commits.subject(self._repo, commit) for commit in plan.parents]
         return Draft(
             write=combined.write,
@@ -104,6 +159,17 @@ class Drafter:
 
 def _written(repo: Repository, tree: TreeId, files: Mapping[RepoPath, bytes | None]) -> Callable[[], TreeId]:
     return lambda: trees.with_files(repo, tree, files)
+
+
+def _merged(repo: Repository, made: Merged) -> Callable[[], TreeId]:
+    return lambda: merge.write(repo, made, {})
+
+
+def _moved_subject(craft: Craft, count: int, subject: str, donor: CommitId | None) -> str:
+    hunks = "a hunk" if count == 1 else f"{count} hunks"
+    if craft is Craft.TRANSPLANT and donor:
+        return f"Take {hunks} of {donor[:9]} ({subject})" if subject else f"Take {hunks} of {donor[:9]}"
+    return f"Take back {hunks}" if craft is Craft.REVERT else f"Leave out {hunks}"
 
 
 def _merge_subject(parents: tuple[CommitId, ...], subjects: list[str]) -> str:

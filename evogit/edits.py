@@ -33,6 +33,11 @@ def refusal(edit: Edit, definition: Definition, known: Container[RepoPath] = ())
     return None
 
 
+def may_move(path: bytes, definition: Definition) -> bool:
+    """Return whether agents may move what another candidate has at this path."""
+    return not paths.refusal(path) and not paths.has_control(path) and definition.is_editable(path)
+
+
 def is_text(content: bytes) -> bool:
     """Return whether this is a text file a proposer may see: no NUL byte, not too large, no pointer of Git LFS."""
     return len(content) <= MAX_FILE_BYTES and b"\0" not in content[:8000] and not content.startswith(_LFS_POINTER)

@@ -57,6 +57,19 @@ class Operator(StrEnum):
     HUMAN = "human"
 
 
+class Craft(StrEnum):
+    """How a mutation is made."""
+
+    EDIT = "edit"
+    """By the agent's proposer."""
+    TRANSPLANT = "transplant"
+    """By hunks of another candidate, the plan's inspiration."""
+    REVERT = "revert"
+    """By taking back hunks of the parent's own difference from the base."""
+    MINIMIZE = "minimize"
+    """By leaving out hunks of it that may not matter."""
+
+
 def parse_run_name(text: str) -> RunName:
     """Return `text` as a run name.
 
@@ -112,12 +125,16 @@ class Edit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What an agent does next: the operator, the candidates it starts from, and the seed of its random choices."""
+    """What an agent does next: the operator, the candidates it starts from, and the seed of its random choices.
+
+    `craft` says how a mutation is made; `inspirations` are candidates a change is taken from.
+    """
 
     operator: Operator
     parents: tuple[CommitId, ...]
     seed: int
     inspirations: tuple[CommitId, ...] = ()
+    craft: Craft = Craft.EDIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

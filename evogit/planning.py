@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from random import Random
 
 from evogit.errors import StorageError
+from evogit.hunks import Donors
 from evogit.merging import Mates
-from evogit.model import AgentName, CommitId, Operator, Plan
+from evogit.model import AgentName, CommitId, Craft, Operator, Plan
 from evogit.phylogeny import Phylogeny
 from evogit.selection.base import Base
 from evogit.selection.clade import Clade
@@ -30,10 +31,16 @@ SELECTORS: Mapping[str, Callable[[], Selector]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How parents are chosen: by which selection, and what share of plans are merges while any is promising."""
+    """How parents are chosen and plans shared out: by which selection, and how many merge, minimize, transplant.
+
+    Each share is of the plans that those before it leave; `reverts` is the share of transplants that take hunks back.
+    """
 
     selection: str
-    merges: float
+    merges: float = 0.0
+    minimizes: float = 0.0
+    transplants: float = 0.0
+    reverts: float = 0.0
 
 
 class Planner:
@@ -44,6 +51,7 @@ class Planner:
         self._policy = policy
         self._selector = SELECTORS[policy.selection]()
         self._mates = Mates(repo, graph)
+        self._donors = Donors(graph)
 
     def plan(self, seed: int) -> Plan | None:
         """Return the plan this seed gives, or None when there is nothing to start from.
@@ -53,10 +61,29 @@ class Planner:
         rng = Random(seed)
         if rng.random() < self._policy.merges and (parents := self._merge(rng)):
             return Plan(operator=Operator.MERGE, parents=parents, seed=seed)
+        if self._draws(self._policy.minimizes, rng) and (best := self._graph.best()):
+            return Plan(operator=Operator.MUTATE, parents=(best.id,), seed=seed, craft=Craft.MINIMIZE)
         preferred = self._graph.preferred
         narrow = bool(preferred.ids) and rng.random() < _PREFER
         parents = self._selector.parents(Field(self._graph, preferred if narrow else self._graph.field), rng)
-        return Plan(operator=Operator.MUTATE, parents=parents, seed=seed) if parents else None
+        if not parents:
+            return None
+        craft, donors = self._craft(parents[0], rng)
+        return Plan(operator=Operator.MUTATE, parents=parents, seed=seed, craft=craft, inspirations=donors)
+
+    def _craft(self, parent: CommitId, rng: Random) -> tuple[Craft, tuple[CommitId, ...]]:
+        """Return how to change a parent, and the candidate to take a change from."""
+        if not self._draws(self._policy.transplants, rng):
+            return Craft.EDIT, ()
+        if self._draws(self._policy.reverts, rng):
+            return Craft.REVERT, ()
+        donor = self._donors.choose(parent, rng)
+        return (Craft.TRANSPLANT, (donor,)) if donor else (Craft.EDIT, ())
+
+    @staticmethod
+    def _draws(share: float, rng: Random) -> bool:
+        # What a definition has no share of draws nothing, so that its plans are what they were before there was any.
+        return share > 0 and rng.random() < share
 
     def _merge(self, rng: Random) -> tuple[CommitId, ...]:
         try:

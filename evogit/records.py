@@ -67,7 +67,8 @@ class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="propo
     """How a candidate was made: the operator, its definition, the seed of the plan, and the operator's own numbers.
 
     `seen` says what the plan was made from: for each journal, the first sequence number that was not known yet. A
-    useless proposal stands on its first planned parent, has all of them in `parents`, and says `why`.
+    useless proposal stands on its first planned parent, has all of them in `parents`, and says `why`. `donor` is the
+    candidate a change was taken from, and `size` that of the difference from the base where the maker measured it.
     """
 
     operator: Operator
@@ -77,6 +78,8 @@ class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="propo
     params: dict[str, float] = {}
     parents: Annotated[list[_Hex40], msgspec.Meta(max_length=16)] = []
     merge: Merge | None = None
+    donor: _Hex40 | None = None
+    size: Annotated[int, msgspec.Meta(ge=0)] | None = None
     seen: dict[str, int] = {}
     why: _Short = ""
 

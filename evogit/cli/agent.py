@@ -16,7 +16,7 @@ from evogit.cli import beside, confine, context
 from evogit.cli.join import join
 from evogit.cli.output import console, gain, number, plain
 from evogit.cli.signals import StopSignals
-from evogit.store import trust
+from evogit.store import definitions, trust
 
 
 @click.command("agent")
@@ -42,9 +42,9 @@ def agent_command(
 ) -> None:
     """Be one agent of a run.
 
-    NAME is an agent definition, such as tuner. Any number of agents can work on one run, started at any time, in any
-    number of terminals; each is a process of its own, and none depends on another. Ctrl-C ends it; the same command
-    goes on.
+    NAME is an agent definition, such as tuner, or the path of its .toml file; `evogit agents` lists them. Any number of
+    agents can work on one run, started at any time, in any number of terminals; each is a process of its own, and none
+    depends on another. Ctrl-C ends it; the same command goes on.
 
     With --remote it joins a run of another clone: what others write comes in, and what it writes goes out, beside its
     work. An empty folder becomes a clone for that. A run that was not begun here is somebody else's code: it needs
@@ -60,6 +60,12 @@ def agent_command(
     trust.require(repo, task)
     if launcher is None:
         context.refuse_stopped(task)
+
+    if launcher is None:
+        found = definitions.find(repo, use, task=task, beside=context.here())
+        if found.is_own:
+            task = context.adopt(repo, task, {found.name: found.text})
+        use = found.name
 
     def stopped() -> str | None:
         return "its launcher is gone" if launcher and os.getppid() != launcher else signals.reason

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -16,9 +17,10 @@ from evogit.config import Stop
 from evogit.errors import UsageError
 from evogit.model import AgentName, CommitId, parse_run_name
 from evogit.phylogeny import Phylogeny
-from evogit.store import commits, refs, repository, task
+from evogit.store import amendments, commits, definitions, refs, repository, task
 from evogit.store.candidate import Candidate
 from evogit.store.repository import Repository
+from evogit.store.sizes import Sizes
 from evogit.store.snapshot import Snapshot
 from evogit.store.task import State, Task
 
@@ -55,6 +57,11 @@ def limits(stop: Stop, options: Mapping[str, float | None]) -> Stop:
 def now() -> datetime:
     """Return the present time."""
     return datetime.now(UTC)
+
+
+def here() -> Path:
+    """Return the folder the user stands in: paths they type are seen from there."""
+    return Path.cwd()
 
 
 def open_here() -> Repository:
@@ -100,6 +107,21 @@ def refuse_stopped(task: Task) -> None:
         )
 
 
+def adopt(repo: Repository, chosen: Task, wanted: Mapping[str, bytes]) -> Task:
+    """Return a run's task with these definitions of agents frozen into it.
+
+    Raises:
+        UsageError: it has another one of that name.
+        StorageError: Git would not write it.
+    """
+    missing = definitions.not_frozen(chosen, wanted)
+    if not missing:
+        return chosen
+    signature = repository.committer(repo, os.environ, now())
+    message = f"evogit: agents {', '.join(sorted(missing))} for run {chosen.run}\n"
+    return amendments.amend(repo, chosen.run, signature, message=message, agents=missing)[0]
+
+
 @dataclass(frozen=True)
 class Reading:
     """A run as it stands: the repository, the task, and the snapshot of all its journals."""
@@ -132,12 +154,17 @@ class Reading:
     def find_best(self) -> Candidate | None:
         """Return the best candidate, or None when nothing is scored.
 
-        What a person pruned, and all that came of it, is no best.
+        Among equals it is the one with the smallest difference from the base, the first measured of these. What a
+        person pruned, and all that came of it, is no best.
         """
         if any(candidate.verdicts for candidate in self.snapshot.candidates.values()):
             self.graph.refresh()
             return self.graph.best()
-        return self.snapshot.best()
+        return self._sizes.least([self.snapshot.candidates[commit] for commit in self.snapshot.leaders()])
+
+    @cached_property
+    def _sizes(self) -> Sizes:
+        return Sizes(self.repo, self.task.definition.base)
 
     def best(self) -> Candidate:
         """Return the best candidate.

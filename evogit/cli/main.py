@@ -20,6 +20,7 @@ _COMMANDS = {
     "init": ("setup", "Write an evogit.toml for this repository"),
     "run": ("run", "Start agents and watch them"),
     "agent": ("agent", "Be one agent of a run"),
+    "agents": ("agents", "List, show or check agent definitions"),
     "status": ("status", "Show how a run stands"),
     "log": ("look", "List what was tried, newest first"),
     "runs": ("look", "List the runs of this repository"),

@@ -7,24 +7,24 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 import msgspec
 from rich.console import Console
 
-from evogit import resources
+from evogit import lineup
 from evogit.cli import confine, context
 from evogit.cli.beside import Beside, remote_option
 from evogit.cli.context import Reading
 from evogit.cli.live import Board, Lines
 from evogit.cli.output import console, gain, number, plain, print_json
 from evogit.cli.signals import StopSignals
-from evogit.config import AgentUse, Config, Stop
+from evogit.config import AgentUse, Stop, is_agent_name, is_path
 from evogit.errors import EvaluatorBroken, EvogitError, StorageError, UsageError
 from evogit.model import RunName, parse_run_name
 from evogit.sandbox import BWRAP, NONE
-from evogit.store import amendments, freeze, private, refs, repository, task, trust
+from evogit.store import amendments, definitions, freeze, private, refs, repository, task, trust
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
 from evogit.store.task import Definition, Task
@@ -50,8 +50,9 @@ class _Wish:
 
 
 @click.command("run")
-@click.option("-n", "count", type=click.IntRange(1, 64), help="How many agents; default: as evogit.toml says")
-@click.option("--agent", "agents", multiple=True, metavar="NAME[:COUNT]", help="An agent definition; repeatable")
+@click.option("-n", "count", type=click.IntRange(1, 64), help="How many agents; default: as evogit.toml says, or 2")
+@click.option("--agent", "agents", multiple=True, metavar="NAME[:COUNT]",
+              help="A definition or its .toml file; repeatable; default: as evogit.toml says, or a mix")  # fmt: skip
 @context.limit_options
 @click.option("--run", "run", metavar="NAME", help="Name the run to begin or to go on with")
 @click.option("--new", is_flag=True, help="Begin a new run")
@@ -81,18 +82,18 @@ def run_command(
     repository.refuse_read_only(repo)
     refs.refuse_blocking_refs(repo, parse_run_name(run) if run else None)
     frozen = freeze.freeze(repo)
-    uses = _uses(wish, frozen.definition.config)
+    uses, own = _uses(repo, wish, frozen.definition)
     sandbox = confine.sandbox(repo)
     sandbox.close()  # it held; each agent makes its own
     out = console(stderr=True)
     beside = Beside(repo, remote, out) if remote else None
     error = beside.first(None, tasks_only=True) if beside else ""
-    chosen, begun = _take_up(repo, frozen.definition, wish)
+    chosen, begun = _take_up(repo, replace(frozen.definition, agents=own), wish)
     # Its definition is that of this work tree: what it runs is what a new run would.
     trust.add(repo, chosen)
     if beside and (error := error or beside.first(chosen.run)):
         beside.warn(error)
-    chosen = task.read(repo, chosen.run)
+    chosen = context.adopt(repo, task.read(repo, chosen.run), own)
     context.refuse_stopped(chosen)
     _greet(out, chosen, begun, frozen, uses)
     out.print(plain(_SANDBOXES[sandbox.kind]))
@@ -112,21 +113,32 @@ def run_command(
     _finish(swarm, reading, signals, wish, session, out)
 
 
-def _uses(wish: _Wish, settings: Config) -> list[AgentUse]:
-    """Return the agents to start: those named, else those of evogit.toml; `-n` sets how many processes in all."""
-    uses = [_parse_use(text) for text in wish.agents] or list(settings.agents)
-    for use in uses:
-        resources.definition(use.use)
+def _uses(repo: Repository, wish: _Wish, definition: Definition) -> tuple[list[AgentUse], Mapping[str, bytes]]:
+    """Return the agents to start and the definitions of theirs that the run needs to have with it.
+
+    They are those named, else those of evogit.toml, else the default mix; `-n` sets how many processes in all.
+    """
+    named, settings = [_parse_use(text) for text in wish.agents], definition.config
+    if not named and not settings.agents:
+        mixed, left_out = lineup.default(repo, definition, wish.count or lineup.COUNT)
+        for name, reason in left_out.items():
+            console(stderr=True).print(plain(f"agent {name} is left out: {reason}"))
+        return mixed, definitions.to_freeze(repo, mixed)
+    wanted = named or settings.agents
+    own = definitions.to_freeze(repo, wanted, beside=context.here() if named else None)
+    uses = [AgentUse(use=use.name, count=use.count) for use in wanted]
     if wish.count is None:
-        return uses
+        return uses, own
     names = [use.use for use in uses for _ in range(use.count)]
-    return [AgentUse(use=names[number % len(names)]) for number in range(wish.count)]
+    return [AgentUse(use=names[number % len(names)]) for number in range(wish.count)], own
 
 
 def _parse_use(text: str) -> AgentUse:
     name, _, count = text.partition(":")
     if count and not (count.isdecimal() and 1 <= int(count) <= 64):
         raise UsageError(f"--agent {text!r}: write NAME or NAME:COUNT with a count from 1 to 64")
+    if not is_path(name) and not is_agent_name(name):
+        raise UsageError(f"--agent {text!r}: write the name of an agent definition, or the path of a .toml file")
     return AgentUse(use=name, count=int(count or 1))
 
 

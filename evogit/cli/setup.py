@@ -82,9 +82,10 @@ def _render(
         f"command = {_string(score)}",
         f"timeout_s = {timeout:g}",
         "",
-        "[[agents]]",
-        'use = "tuner"',
-        "count = 2",
+        "# Which agents work is up to evogit, as long as nothing is said here; `evogit agents` lists them.",
+        "# [[agents]]",
+        '# use = "tuner"     # a name, or the path of a .toml file',
+        "# count = 2",
     ]
     return "\n".join(lines) + "\n"
 

@@ -11,6 +11,7 @@ from evogit.store import commits
 from evogit.store.candidate import Candidate
 from evogit.store.ranking import Ranking
 from evogit.store.repository import Repository
+from evogit.store.sizes import Sizes
 from evogit.store.snapshot import Snapshot
 
 _MAX_UNKNOWN = 256
@@ -40,6 +41,9 @@ class Phylogeny:
         """Those of the field that beat all their scored parents."""
         self.preferred = Ranking(snapshot.direction)
         """Those of the field that a person promoted, and what came of them."""
+        self.sizes = Sizes(repo, base)
+        """How large differences from the base are."""
+        self._best: tuple[tuple[int, int], Candidate | None] | None = None
         self._repo = repo
         self._next = 0
         self._later = False
@@ -85,9 +89,14 @@ class Phylogeny:
         return commit in self._favoured
 
     def best(self) -> Candidate | None:
-        """Return the best candidate one may build on, the first measured among equals; None when nothing is scored."""
-        found = [self.snapshot.candidates[commit] for commit in self.field.leaders]
-        return min(found, key=lambda one: (min(score.at for score in one.scores), one.id), default=None)
+        """Return the best candidate one may build on; None when nothing is scored.
+
+        Among equals it is the one with the smallest difference from the base, the first measured of these.
+        """
+        when = (self.version, len(self.snapshot.touched))
+        if self._best is None or self._best[0] != when:
+            self._best = (when, self.sizes.least([self.snapshot.candidates[commit] for commit in self.field.leaders]))
+        return self._best[1]
 
     def lineage(self, commit: CommitId) -> list[CommitId]:
         """Return the commits from the base to this one along first parents, the base first."""

@@ -18,6 +18,8 @@ from evogit.proposers.protocol import Request
 from evogit.proposers.text_numbers import Negative
 
 MAX_SUBJECT = 72
+STEP = 0.3
+"""The step size of a lineage that has none recorded."""
 
 _MIN_STEP, _MAX_STEP = 1e-6, 3.0
 _RESTART = 0.05
@@ -54,7 +56,7 @@ class Tuner:
     move by `step / sqrt(k)` each. `step` is where a lineage begins that has none recorded.
     """
 
-    step: float = 0.3
+    step: float = STEP
 
     def propose(self, request: Request, rng: Random) -> Edit | None:
         """Return an edit of one or more constants.

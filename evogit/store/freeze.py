@@ -16,7 +16,7 @@ from pygit2.enums import FileStatus
 from evogit import config
 from evogit.errors import ConfigError
 from evogit.evaluator import Command
-from evogit.store import objects, trees
+from evogit.store import definitions, objects, trees
 from evogit.store.repository import Repository
 from evogit.store.task import Definition
 from evogit.store.trees import EXECUTABLE_MODE, FILE_MODE, LINK_MODE, SUBMODULE_MODE, Entry
@@ -53,7 +53,7 @@ def freeze(repo: Repository) -> Frozen:
 
     Raises:
         RepositoryError: there is no commit.
-        ConfigError: there is no valid `evogit.toml`.
+        ConfigError: there is no valid `evogit.toml`, or a definition of an agent it names.
         StorageError: Git would not read or write.
     """
     base = repo.head()
@@ -72,8 +72,9 @@ def freeze(repo: Repository) -> Frozen:
     files = {path: entry for path in sorted(chosen) if (entry := _current(repo, path, tracked.get(path))) is not None}
     _refuse_unmatched(settings.evaluator.setup_inputs, files)
     definition = Definition(
-        base=base, config=settings, config_text=text, editable=settings.editable, protected=patterns, files=files
-    )
+        base=base, config=settings, config_text=text, editable=settings.editable, protected=patterns, files=files,
+        agents=definitions.to_freeze(repo, settings.agents),
+    )  # fmt: skip
     used = [_text(path) for path in files if files[path] != tracked.get(path)]
     ignored = [path for path in _modified(repo) if not definition.is_protected(os.fsencode(path))]
     return Frozen(definition, used, ignored)

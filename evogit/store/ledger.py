@@ -80,11 +80,14 @@ class Ledger:
         params: Mapping[str, float],
         seen: Mapping[str, int] | None = None,
         merge: Merge | None = None,
+        *,
+        donor: CommitId | None = None,
+        size: int | None = None,
     ) -> Proposal:
         """Return the record of how a candidate was made; `seen` is what the snapshot knew when it was planned."""
         return Proposal(
             **self._header(), operator=plan.operator, use=self.writer.use, seed=plan.seed, outcome="candidate",
-            params=dict(params), seen=dict(seen or {}), merge=merge,
+            params=dict(params), seen=dict(seen or {}), merge=merge, donor=donor, size=size,
         )  # fmt: skip
 
     def useless(self, plan: Plan, seen: Mapping[str, int], why: str) -> Proposal:

@@ -104,11 +104,6 @@ class Snapshot:
         """Return for each journal the first sequence number that is not known yet: what `until` takes."""
         return {agent: seen.next_seq for agent, seen in sorted(self._seen.items())}
 
-    def best(self) -> Candidate | None:
-        """Return the best candidate, the first measured among equals, or None when nothing is scored."""
-        found = [self.candidates[commit] for commit in self.leaders()]
-        return min(found, key=lambda one: (min(score.at for score in one.scores), one.id), default=None)
-
     def is_better(self, value: float, than: float) -> bool:
         """Return whether `value` is strictly better."""
         return value > than if self.direction is Direction.MAXIMIZE else value < than

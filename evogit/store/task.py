@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Literal
@@ -23,6 +23,8 @@ from evogit.store.trees import EXECUTABLE_MODE, FILE_MODE, Entry
 TASK_FILE = b"task.json"
 _CONFIG_FILE = b"evogit.toml"
 _PROTECTED = b"protected/"
+_AGENTS = b"agents/"
+_NEVER_EDITED = b".evogit/"
 _MAX_UNREADABLE = 100
 _MAX_AMENDMENTS = 100_000
 
@@ -54,7 +56,8 @@ class Definition:
     """What makes two runs the same experiment: base, configuration, patterns, frozen files.
 
     `editable` and `protected` are the patterns with the defaults filled in, so that they mean the same for ever; an
-    empty `editable` is every text file that is not protected.
+    empty `editable` is every text file that is not protected. `agents` are the definitions of agents that do not ship
+    with evogit, by name.
     """
 
     base: CommitId
@@ -63,6 +66,7 @@ class Definition:
     editable: tuple[str, ...]
     protected: tuple[str, ...]
     files: Mapping[bytes, Entry]
+    agents: Mapping[str, bytes] = field(default_factory=dict)
 
     @cached_property
     def evaluator(self) -> str:
@@ -92,7 +96,7 @@ class Definition:
 
     def is_editable(self, path: bytes) -> bool:
         """Return whether a proposer may change this path."""
-        if self.is_protected(path):
+        if path.startswith(_NEVER_EDITED) or self.is_protected(path):
             return False
         return not self.editable or self._editable_spec.match_file(path.decode("utf-8", "surrogateescape"))
 
@@ -137,6 +141,7 @@ def create(repo: Repository, run: RunName, definition: Definition, signature: py
         TASK_FILE: _file(repo, msgspec.json.encode(described, order="sorted") + b"\n"),
         _CONFIG_FILE: _file(repo, definition.config_text),
         **{_PROTECTED + path: entry for path, entry in definition.files.items()},
+        **agent_entries(repo, definition.agents),
     }
     tree = trees.build(repo, None, entries)
     assert tree is not None  # it holds at least the two files
@@ -154,6 +159,24 @@ def create(repo: Repository, run: RunName, definition: Definition, signature: py
     durability.close()
     refs.compare_and_swap(repo, refs.task_ref(run), old=None, new=commit)
     return read(repo, run)
+
+
+def agent_entries(repo: Repository, agents: Mapping[str, bytes]) -> dict[bytes, Entry | None]:
+    """Return what a task's tree holds of these agents' definitions; their blobs are written.
+
+    Raises:
+        StorageError: Git would not write it.
+    """
+    return {b"%s%s.toml" % (_AGENTS, name.encode()): _file(repo, text) for name, text in agents.items()}
+
+
+def _agents(repo: Repository, entries: Mapping[bytes, Entry]) -> dict[str, bytes]:
+    found = {}
+    for path, entry in entries.items():
+        name = path.removeprefix(_AGENTS).removesuffix(b".toml").decode("utf-8", "replace")
+        if path == b"%s%s.toml" % (_AGENTS, name.encode()) and config.is_agent_name(name):
+            found[name] = trees.read_blob(repo, entry.id)
+    return found
 
 
 def _file(repo: Repository, content: bytes) -> Entry:
@@ -223,6 +246,7 @@ def _parse(repo: Repository, run: RunName, commit: pygit2.Commit) -> Task:
         editable=described.editable,
         protected=described.protected,
         files={path.removeprefix(_PROTECTED): entry for path, entry in entries.items() if path.startswith(_PROTECTED)},
+        agents=_agents(repo, entries),
     )
     return Task(
         run=run,

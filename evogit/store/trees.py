@@ -47,6 +47,11 @@ class Change:
     new: Entry | None
 
 
+def oid(tree: TreeId) -> pygit2.Oid:
+    """Return a tree's id as libgit2 takes it."""
+    return pygit2.Oid(hex=tree)
+
+
 def read_tree(repo: Repository, tree: pygit2.Oid | str) -> bytes:
     """Return the bytes of a tree object.
 

@@ -1,0 +1,79 @@
+"""Which agents work where nobody said: the default mix, and whether an agent can do anything in a repository."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+
+from evogit import assembly, edits
+from evogit.config import AgentUse
+from evogit.model import SourceFile, TreeId
+from evogit.proposers.protocol import Request
+from evogit.store import definitions
+from evogit.store.definitions import Found
+from evogit.store.repository import Repository
+from evogit.store.sources import Sources
+from evogit.store.task import Definition
+
+FIRST = "tuner"
+"""The agent that starts where no other can."""
+SHARES: Mapping[str, int] = {
+    FIRST: 6,
+    "transplanter": 1,
+    "minimizer": 1,
+}
+"""The default mix; an agent joins it by a line here."""
+COUNT = 2
+"""How many agents start where nobody said how many."""
+_TRIES = 5
+
+
+def mix(count: int, shares: Mapping[str, int]) -> list[AgentUse]:
+    """Return `count` agents, shared out by Webster's method: more agents never take one away from another.
+
+    For 6 to 1 to 1: up to three tuners, the fourth agent is of the second name, the fifth of the third.
+    """
+    taken = dict.fromkeys(shares, 0)
+    for _ in range(count):
+        name = max(shares, key=lambda name: shares[name] / (2 * taken[name] + 1))  # the first of equals
+        taken[name] += 1
+    return [AgentUse(use=name, count=number) for name, number in taken.items() if number]
+
+
+def default(repo: Repository, definition: Definition, count: int) -> tuple[list[AgentUse], Mapping[str, str]]:
+    """Return the agents that start where nobody named any, and why others of the mix are left out, by name.
+
+    Where none can do anything the first one is there all the same: it scores what people commit.
+
+    Raises:
+        ConfigError: a definition in the repository that stands for one of the mix is not valid.
+        StorageError: the base cannot be read.
+    """
+    files = editable_files(repo, definition)
+    reasons = {name: lack(definitions.find(repo, name), files) for name in SHARES}
+    left_out = {name: reason for name, reason in reasons.items() if reason}
+    able = {name: share for name, share in SHARES.items() if name not in left_out}
+    if not able:
+        left_out.pop(FIRST)
+    return mix(count, able or {FIRST: 1}), left_out
+
+
+def editable_files(repo: Repository, definition: Definition) -> Sequence[SourceFile]:
+    """Return the text files of the base that agents may change.
+
+    Raises:
+        StorageError: the base cannot be read.
+    """
+    tree = TreeId(str(repo.commit(definition.base).tree_id))
+    return Sources(repo, definition, edits.is_text).read(tree)
+
+
+def lack(found: Found, files: Sequence[SourceFile]) -> str | None:
+    """Return why agents of this definition could not begin with these files, or None when they can."""
+    if not files:
+        return "no text file may be edited"
+    made = assembly.proposer(found.definition)
+    for seed in range(_TRIES):
+        if made.propose(Request(files=files), Random(seed)) is not None:
+            return None
+    return f"its proposer {found.definition.proposer!r} finds nothing to change in the {len(files)} editable files"
