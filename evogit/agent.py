@@ -248,7 +248,7 @@ class Agent:
         # Written again, as loose objects: nothing led to the tree while it was measured, and a `git repack -a -d` that
         # began meanwhile, and may still be running, drops such objects when they are packed.
         tree = draft.write()
-        commit = self.ledger.candidate(tree, plan, draft.subject)
+        commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor)
         size = self._size(tree) if self._may_lead(measured) else None
         proposal = self.ledger.proposal(plan, draft.params, seen, draft.merge, donor=draft.donor, size=size)
         self._own.add(commit)

@@ -69,7 +69,17 @@ def test_wrong_usage_is_one_error_and_exit_code_2(words: list[str], said: str, t
 
 def test_json_is_one_document_with_a_schema(toy: Checkout) -> None:
     toy.evogit("run", "-n", "1", "--evals", "4", "--run", "r")
-    for words in (["status"], ["log"], ["runs"], ["show"], ["best"], ["doctor"], ["evaluate"], ["agents"], ["run", "--evals", "1"]):
+    for words in (
+        ["status"],
+        ["log"],
+        ["runs"],
+        ["show"],
+        ["best"],
+        ["doctor"],
+        ["evaluate"],
+        ["agents"],
+        ["run", "--evals", "1"],
+    ):
         found = json.loads(toy.evogit(*words, "--json").stdout)
         assert found["schema"] == 1
 

@@ -60,6 +60,9 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         made = found.proposal
         numbers = "  ".join(f"{name}={amount:.4g}" for name, amount in sorted(made.params.items()))
         out.print(plain(f"made by  {made.agent} ({made.operator.value})  seed {made.seed}  {numbers}".rstrip()))
+        if made.donor:
+            donor = CommitId(made.donor)
+            out.print(plain(f"donor    {donor[:12]}  {number(reading.value(donor))}  {reading.subject(donor)}"))
         if made.merge:
             _show_merge(out, made.merge, parents, value)
     for verdict in found.verdicts if found else []:

@@ -120,9 +120,9 @@ def _uses(repo: Repository, wish: _Wish, definition: Definition) -> tuple[list[A
     """
     named, settings = [_parse_use(text) for text in wish.agents], definition.config
     if not named and not settings.agents:
-        mixed, left_out = lineup.default(repo, definition, wish.count or lineup.COUNT)
-        for name, reason in left_out.items():
-            console(stderr=True).print(plain(f"agent {name} is left out: {reason}"))
+        mixed, said = lineup.default(repo, definition, wish.count or lineup.COUNT)
+        for line in said:
+            console(stderr=True).print(plain(line))
         return mixed, definitions.to_freeze(repo, mixed)
     wanted = named or settings.agents
     own = definitions.to_freeze(repo, wanted, beside=context.here() if named else None)

@@ -33,14 +33,18 @@ def create(
     parents: Sequence[CommitId],
     subject: str,
     committer: pygit2.Signature,
+    inspired_by: Sequence[CommitId] = (),
 ) -> CommitId:
     """Write a candidate's commit and return its id; no ref moves.
+
+    `inspired_by` are candidates that are no parents but that something was taken from.
 
     Raises:
         StorageError: Git would not write it.
     """
     author = pygit2.Signature(agent, f"{agent}@{run}.evogit.invalid", committer.time, committer.offset)
-    message = _message(subject, {"Evogit-Run": run, "Evogit-Agent": agent, "Evogit-Operator": operator.value})
+    trailers = [("Evogit-Run", run), ("Evogit-Agent", agent), ("Evogit-Operator", operator.value)]
+    message = _message(subject, [*trailers, *(("Evogit-Inspired-By", commit) for commit in inspired_by)])
     return CommitId(
         str(
             objects.write_commit(
@@ -50,11 +54,11 @@ def create(
     )
 
 
-def _message(subject: str, trailers: dict[str, str]) -> str:
+def _message(subject: str, trailers: Sequence[tuple[str, str]]) -> str:
     line = textwrap.shorten(plain_text(subject) or "Change the code", _SUBJECT, placeholder="…")
     if line.startswith(("---", "diff --git")):
         line = f"Change: {line}"  # `git am` would take it for the start of a patch
-    return f"{line}\n\n" + "".join(f"{name}: {value}\n" for name, value in trailers.items())
+    return f"{line}\n\n" + "".join(f"{name}: {value}\n" for name, value in trailers)
 
 
 def move_branch(repo: Repository, run: RunName, agent: AgentName, to: CommitId, own: set[CommitId]) -> bool:

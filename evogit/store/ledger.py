@@ -57,8 +57,10 @@ class Ledger:
         """Let go of the file system."""
         self._durability.close()
 
-    def candidate(self, tree: TreeId, plan: Plan, subject: str) -> CommitId:
+    def candidate(self, tree: TreeId, plan: Plan, subject: str, donor: CommitId | None = None) -> CommitId:
         """Write a candidate's commit; it becomes visible with its first record.
+
+        `donor` is a candidate that something was taken from.
 
         Raises:
             StorageError: Git would not write it.
@@ -72,6 +74,7 @@ class Ledger:
             parents=plan.parents,
             subject=subject,
             committer=self._signature(),
+            inspired_by=(donor,) if donor else (),
         )
 
     def proposal(

@@ -1,0 +1,144 @@
+"""Between equal scores the smaller difference from the base wins: what a size is, and that it wins everywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from conftest import Checkout
+from family import Family
+
+from evogit.model import CommitId, Measurement, Operator, Plan, RepoPath, Status, TreeId
+from evogit.planning import Planner, Policy
+from evogit.store import trees
+from evogit.store.sizes import Sizes
+
+_TEXT = "one\ntwo\nthree\n"
+
+
+@pytest.fixture
+def family(new_checkout: Callable[..., Checkout]) -> Iterator[Family]:
+    """A run whose base scores 1."""
+    made = Family(new_checkout("repo", {"a.txt": _TEXT, "b.txt": _TEXT}).path)
+    made.score(made.base, 1.0)
+    yield made
+    made.close()
+
+
+def _size(family: Family, commit: CommitId) -> int:
+    return Sizes(family.repo, family.base).of(TreeId(str(family.repo.commit(commit).tree_id)))
+
+
+@pytest.mark.parametrize(
+    ("files", "size"),
+    [
+        ({"a.txt": b"one\n2\nthree\n"}, 2),  # a changed line: one less, one more
+        ({"a.txt": b"one\ntwo\nthree\nfour\n"}, 1),
+        ({"a.txt": b"three\ntwo\none\n"}, 1),  # moved lines only: a changed file counts as one at least
+        ({"a.txt": b"one\r\ntwo\r\nthree\r\n"}, 6),
+        ({"a.txt": b"one\ntwo\nthree"}, 1),
+        ({"a.txt": None}, 3),
+        ({"a.txt": None, "b.txt": b"one\n"}, 5),
+        ({"new": b"x\nx\nx\n"}, 3),
+        ({"new": b""}, 1),
+        ({"new": b"\0" * 81}, 3),  # bytes of a binary file by forties
+        ({"new": b"\xff\xfe\n\xe9"}, 2),
+    ],
+)
+def test_the_size_is_the_one_of_the_format(family: Family, files: dict[str, bytes | None], size: int) -> None:
+    assert _size(family, family.child(family.base, value=2.0, files=files)) == size
+
+
+def test_a_mode_and_a_link_have_sizes(family: Family, world: dict[str, str]) -> None:
+    checkout = Checkout(Path(str(family.repo.work)), world)
+    (checkout.path / "a.txt").chmod(0o755)
+    assert _size(family, CommitId(checkout.commit("mode"))) == 1
+    (checkout.path / "link").symlink_to("a.txt")
+    assert _size(family, CommitId(checkout.commit("link"))) == 2
+
+
+def test_among_equals_the_smallest_is_the_best_and_then_the_first(family: Family) -> None:
+    large = family.child(family.base, value=5.0, files={"a.txt": b"x\ny\nz\n"})
+    assert _best(family) == large
+    small = family.child(large, value=5.0, files={"a.txt": b"one\ntwo\nz\n"})
+    assert _best(family) == small
+    family.child(family.base, value=5.0, files={"a.txt": b"one\nother\nthree\n"})
+    assert _best(family) == small, "the earlier of two of one size"
+    better = family.child(family.base, value=5.1, files={"a.txt": b"x\n" * 50})
+    assert _best(family) == better, "the score comes first"
+
+
+def _best(family: Family) -> CommitId | None:
+    found = family.graph().best()
+    return found.id if found else None
+
+
+def _claiming(family: Family, size: int, content: bytes) -> CommitId:
+    """Make a candidate of score 5 whose record says this size."""
+    ledger = family._ledger("liar-1-000000")
+    start = TreeId(str(family.repo.commit(family.base).tree_id))
+    tree = trees.with_files(family.repo, start, {RepoPath("a.txt"): content})
+    plan = Plan(operator=Operator.MUTATE, parents=(family.base,), seed=1)
+    commit = ledger.candidate(tree, plan, "claims")
+    score = ledger.score(tree, Measurement(status=Status.OK, value=5.0), "none")
+    ledger.write(commit, [ledger.proposal(plan, {}, size=size), score], "evogit: claim\n")
+    return commit
+
+
+def test_a_record_that_says_too_little_wins_nothing(family: Family) -> None:
+    _claiming(family, 0, b"x\n" * 40)
+    honest = family.child(family.base, value=5.0, files={"a.txt": b"one\ntwo\nz\n"})
+    assert _best(family) == honest
+    recorded = _claiming(family, 1, b"one\ntwo\nthree\nfour\n")
+    assert _best(family) == recorded
+
+
+def test_greedy_is_pulled_to_the_smaller_ones_and_still_takes_all(family: Family) -> None:
+    commits = [_claiming(family, size, b"x\n" * size) for size in (2, 4, 6, 8)]
+    planner = Planner(family.repo, family.graph(), Policy(selection="greedy"))
+    drawn = [plan.parents[0] for seed in range(800) if (plan := planner.plan(seed))]
+    shares = [drawn.count(commit) / len(drawn) for commit in commits]
+    assert shares == pytest.approx([7 / 16, 5 / 16, 3 / 16, 1 / 16], abs=0.05)  # the smaller of two drawn
+
+
+_CONFIG = """direction = "maximize"
+editable = ["a.txt"]
+[evaluator]
+command = "sh score.sh"
+"""
+
+
+def test_everything_that_chooses_the_best_chooses_the_smaller(new_checkout: Callable[..., Checkout]) -> None:
+    """`best`, `status`, `diff` and `apply`, and the branch of an agent that made an equal one of less."""
+    score = 'grep -q "good" a.txt && v=2 || v=1; echo "{\\"score\\": $v}" > "$EVOGIT_RESULT"\n'
+    repo = new_checkout("repo", {"a.txt": _TEXT + "1\n" * 12, "score.sh": score, "evogit.toml": _CONFIG})
+    repo.evogit("run", "--agent", "tuner", "--evals", "1", "--run", "r")
+    repo.git("switch", "-q", "-c", "evogit/r/ada")
+    (repo.path / "a.txt").write_text("good\ntwo\nthree\n" + "1\n2\n" * 6)
+    large = repo.commit("large")
+    repo.git("switch", "-q", "main")
+    repo.evogit("run", "--agent", "minimizer", "--evals", "30", "--run", "r", "--seed", "2")
+    best = json.loads(repo.evogit("best", "--json").stdout)
+    assert best["value"] == 2
+    assert best["commit"] != large
+    assert repo.git("diff", "--shortstat", "main", best["commit"]) == "1 file changed, 1 insertion(+), 1 deletion(-)"
+    assert json.loads(repo.evogit("status", "--json").stdout)["best"] == best["commit"]
+    assert repo.git("rev-parse", repo.git("branch", "--list", "evogit/r/mini*").strip()) == best["commit"]
+    repo.evogit("apply")
+    assert repo.git("diff", "--cached", "--numstat") == "1\t1\ta.txt"
+    shown = json.loads(repo.evogit("show", "--json").stdout)
+    assert shown["proposal"]["size"] == 2
+
+
+def test_old_readers_skip_what_is_new() -> None:
+    """The two keys are additions to a known kind: a reader that does not know them reads the rest."""
+
+    class Old(msgspec.Struct):
+        kind: str
+        params: dict[str, float] = {}
+
+    line = b'{"kind":"proposal","donor":"' + b"a" * 40 + b'","size":3,"params":{"transplant":1.0}}'
+    assert msgspec.json.decode(line, type=Old).params == {"transplant": 1.0}
