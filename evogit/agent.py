@@ -13,7 +13,7 @@ from evogit.model import AgentName, CommitId, Measurement, Operator, Plan, Statu
 from evogit.phylogeny import Phylogeny
 from evogit.planning import Planner, Policy, seed_of
 from evogit.proposers.protocol import Proposer
-from evogit.records import AnyRecord, Lease
+from evogit.records import MAX_SIZE, AnyRecord, Lease
 from evogit.sandbox import NONE, Cancelled
 from evogit.stopping import Limits
 from evogit.store import amendments, commits, humans
@@ -249,7 +249,7 @@ class Agent:
         # began meanwhile, and may still be running, drops such objects when they are packed.
         tree = draft.write()
         commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor)
-        size = self._size(tree) if self._may_lead(measured) else None
+        size = self._size(plan, draft, tree) if self._may_lead(measured) else None
         proposal = self.ledger.proposal(plan, draft.params, seen, draft.merge, donor=draft.donor, size=size)
         self._own.add(commit)
         self._record(commit, tree, measured, [proposal])
@@ -260,9 +260,15 @@ class Agent:
         best = self.snapshot.best_value
         return measured.value is not None and (best is None or not self.snapshot.is_better(best, measured.value))
 
-    def _size(self, tree: TreeId) -> int | None:
+    def _size(self, plan: Plan, draft: Draft, tree: TreeId) -> int | None:
+        """Return the size of a draft's difference from the base: from that of its parent where it is an edit."""
+        parent = self.snapshot.candidates.get(plan.parents[0])
+        known = parent.proposal.size if parent and parent.proposal else None
         try:
-            return self.graph.sizes.of(tree)
+            if known is None or not draft.rewritten:
+                return self.graph.sizes.of(tree)
+            found = self.graph.sizes.grown(known, draft.rewritten)
+            return found if 0 <= found <= MAX_SIZE else self.graph.sizes.of(tree)  # the parent's record was wrong
         except StorageError:
             return None  # it only decides between equals
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -18,6 +18,7 @@ from evogit.records import Merge
 from evogit.store import commits, merge, trees
 from evogit.store.merge import Merged
 from evogit.store.repository import Repository
+from evogit.store.sizes import Rewritten
 from evogit.store.sources import Sources
 from evogit.store.task import Task
 
@@ -26,13 +27,17 @@ _CRAFTS = frozenset(Craft)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A candidate in the making: `write` writes its tree as fresh objects, each time it is called."""
+    """A candidate in the making: `write` writes its tree as fresh objects, each time it is called.
+
+    `donor` is a candidate a change was taken from; `rewritten` are an edit's files, which tell the candidate's size.
+    """
 
     write: Callable[[], TreeId]
     subject: str
     params: Mapping[str, float] = field(default_factory=dict)
     merge: Merge | None = None
     donor: CommitId | None = None
+    rewritten: Sequence[Rewritten] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +81,16 @@ class Drafter:
             return None
         params = self._params(commit)
         edit = self._proposer.propose(Request(files=files, params=params), rng)
-        if edit is None or edits.refusal(edit, self._task.definition, {file.path for file in files}):
+        known = {file.path: file.content for file in files}
+        if edit is None or edits.refusal(edit, self._task.definition, known):
             return None
         write = _written(self._repo, tree, edit.files)
-        return None if write() == tree else Draft(write=write, subject=edit.subject, params=edit.params)
+        if write() == tree:
+            return None
+        rewritten = [
+            Rewritten(path, self._sources.mode(path), known.get(path), content) for path, content in edit.files.items()
+        ]
+        return Draft(write=write, subject=edit.subject, params=edit.params, rewritten=rewritten)
 
     def _move(self, plan: Plan, rng: Random) -> Draft | None:
         """Return what comes of moving whole hunks; None when there is none to move."""

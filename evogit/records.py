@@ -16,6 +16,8 @@ VERSION = 1
 MAX_LINE_BYTES = 64 * 1024
 MAX_NOTE_BYTES = 4 * 1024 * 1024
 MAX_FEEDBACK_BYTES = 4 * 1024
+MAX_SIZE = 2**53
+"""Greatest size of a difference: what every reader of JSON takes for a whole number."""
 
 _Hex40 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}$")]
 _Hex64 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -79,7 +81,7 @@ class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="propo
     parents: Annotated[list[_Hex40], msgspec.Meta(max_length=16)] = []
     merge: Merge | None = None
     donor: _Hex40 | None = None
-    size: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    size: Annotated[int, msgspec.Meta(ge=0, le=MAX_SIZE)] | None = None
     seen: dict[str, int] = {}
     why: _Short = ""
 

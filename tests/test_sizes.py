@@ -11,10 +11,12 @@ import pytest
 from conftest import Checkout
 from family import Family
 
-from evogit.model import CommitId, Measurement, Operator, Plan, RepoPath, Status, TreeId
+from evogit.model import CommitId, Measurement, Operator, Plan, RepoPath, RunName, Status, TreeId
 from evogit.planning import Planner, Policy
-from evogit.store import trees
+from evogit.store import task, trees
+from evogit.store.repository import open_repository
 from evogit.store.sizes import Sizes
+from evogit.store.snapshot import Snapshot
 
 _TEXT = "one\ntwo\nthree\n"
 
@@ -129,8 +131,33 @@ def test_everything_that_chooses_the_best_chooses_the_smaller(new_checkout: Call
     assert repo.git("rev-parse", repo.git("branch", "--list", "evogit/r/mini*").strip()) == best["commit"]
     repo.evogit("apply")
     assert repo.git("diff", "--cached", "--numstat") == "1\t1\ta.txt"
-    shown = json.loads(repo.evogit("show", "--json").stdout)
-    assert shown["proposal"]["size"] == 2
+    _check_recorded_sizes(repo)
+
+
+def _check_recorded_sizes(repo: Checkout) -> None:
+    """What agents recorded, reckoned from the parent's size where it was an edit, is what the trees say."""
+    opened = open_repository(repo.path)
+    chosen = task.read(opened, RunName("r"))
+    snapshot = Snapshot(opened, chosen.run, chosen.definition.evaluator, chosen.definition.config.direction)
+    snapshot.refresh()
+    sizes = Sizes(opened, chosen.definition.base)
+    recorded = {one.id: one.proposal.size for one in snapshot.candidates.values() if one.proposal}
+    known = {commit: size for commit, size in recorded.items() if size is not None}
+    assert len(known) > 2
+    assert known == {commit: sizes.of(TreeId(str(opened.commit(commit).tree_id))) for commit in known}
+
+
+def test_agents_on_a_plateau_record_true_sizes(new_checkout: Callable[..., Checkout]) -> None:
+    """Every candidate scores the same, so each is an edit of an edit: also of a file a person made executable."""
+    files = {"a.txt": "1\n2\n3\n", "b.txt": "4\n", "score.sh": 'echo "{\\"score\\": 1}" > "$EVOGIT_RESULT"\n'}
+    repo = new_checkout("flat", {**files, "evogit.toml": _CONFIG.replace('"a.txt"', '"*.txt"')})
+    repo.evogit("run", "--agent", "tuner", "--evals", "1", "--run", "r")
+    repo.git("switch", "-q", "-c", "evogit/r/ada")
+    (repo.path / "b.txt").chmod(0o755)
+    repo.commit("mode")
+    repo.git("switch", "-q", "main")
+    repo.evogit("run", "--agent", "tuner", "--agent", "transplanter", "--evals", "40", "--run", "r", "--seed", "2")
+    _check_recorded_sizes(repo)
 
 
 def test_old_readers_skip_what_is_new() -> None:

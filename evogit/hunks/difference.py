@@ -60,6 +60,33 @@ class Difference:
     parts: tuple[Part, ...]
     texts: Mapping[bytes, bytes]
 
+    def spans(self, path: bytes) -> list[Span]:
+        """Return the hunks of one file."""
+        pieces = (piece for part in self.parts for piece in part)
+        return [piece.span for piece in pieces if isinstance(piece, Hunk) and piece.path == path]
+
+
+@dataclass(slots=True)
+class _Made:
+    """A tree in the making: what changes in `tree`, and the spans that make each text."""
+
+    tree: TreeId
+    entries: dict[bytes, Entry | None] = field(default_factory=dict)
+    modes: dict[bytes, int] = field(default_factory=dict)
+    texts: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
+    spans: dict[bytes, list[Span]] = field(default_factory=dict)
+
+    def merged(self, repo: Repository) -> Merged:
+        """Return the whole, modes brought together with texts."""
+        texts, entries = dict(self.texts), dict(self.entries)
+        for path, mode in self.modes.items():
+            here = trees.entry_at(repo, self.tree, path)
+            if path in texts:
+                texts[path] = (mode, texts[path][1])
+            elif here:
+                entries[path] = Entry(mode, here.id)
+        return Merged(self.tree, entries, texts, ())
+
 
 @dataclass(slots=True)
 class Differences:
@@ -91,42 +118,46 @@ class Differences:
         Raises:
             StorageError: an object cannot be read.
         """
-        spans: dict[bytes, list[Span]] = {}
-        entries: dict[bytes, Entry | None] = {}
-        modes: dict[bytes, int] = {}
-        texts: dict[bytes, tuple[int, bytes]] = {}
+        made = _Made(tree)
         taken = 0
         for number in chosen:
             part = difference.parts[number]
-            if any(isinstance(piece, Whole) and not self._fits(piece, tree) for piece in part):
-                continue
-            for piece in part:
-                if isinstance(piece, Whole):
-                    entries[piece.path] = piece.new
-                    taken += piece is part[-1]
-                    continue
-                here = _entry(self.repo, tree, piece.path)
-                if here is None or here.mode not in (FILE_MODE, EXECUTABLE_MODE):
-                    continue
-                if isinstance(piece, Mode):
-                    if here.mode == piece.old:
-                        modes[piece.path] = piece.new
-                        taken += 1
-                    continue
-                text = trees.read_blob(self.repo, here.id)
-                moved = self._moved(difference.texts[piece.path], text, piece.span)
-                made = lines.splice(text, [*spans.get(piece.path, ()), moved]) if moved else None
-                if moved and made is not None and made != text and len(made) <= edits.MAX_FILE_BYTES:
-                    spans.setdefault(piece.path, []).append(moved)
-                    texts[piece.path] = (here.mode, made)
-                    taken += 1
-        for path, mode in modes.items():
-            here = _entry(self.repo, tree, path)
-            if path in texts:
-                texts[path] = (mode, texts[path][1])
-            elif here:
-                entries[path] = Entry(mode, here.id)
-        return Merged(tree, entries, texts, ()), taken
+            if all(self._fits(piece, made, difference) for piece in part):
+                taken += 1
+                for piece in part:
+                    self._put(piece, made)
+        return made.merged(self.repo), taken
+
+    def _fits(self, piece: Piece, made: _Made, difference: Difference) -> bool:
+        if isinstance(piece, Whole):
+            if piece.old is None:
+                return not _is_blocked(self.repo, made.tree, piece.path)
+            return trees.entry_at(self.repo, made.tree, piece.path) == piece.old
+        here = trees.entry_at(self.repo, made.tree, piece.path)
+        if here is None or here.mode not in (FILE_MODE, EXECUTABLE_MODE):
+            return False
+        return here.mode == piece.old if isinstance(piece, Mode) else self._spliced(piece, here, made, difference)
+
+    def _spliced(self, piece: Hunk, here: Entry, made: _Made, difference: Difference) -> bool:
+        """Put a hunk in if it fits; return whether it did."""
+        text = trees.read_blob(self.repo, here.id)
+        moved = self._moved(difference.texts[piece.path], text, piece.span)
+        if moved is None:
+            return False
+        spans = [*made.spans.get(piece.path, ()), moved]
+        content = lines.splice(text, spans)
+        if content is None or content == text or len(content) > edits.MAX_FILE_BYTES:
+            return False
+        made.spans[piece.path] = spans
+        made.texts[piece.path] = (here.mode, content)
+        return True
+
+    @staticmethod
+    def _put(piece: Piece, made: _Made) -> None:
+        if isinstance(piece, Whole):
+            made.entries[piece.path] = piece.new
+        elif isinstance(piece, Mode):
+            made.modes[piece.path] = piece.new
 
     def without(self, difference: Difference, dropped: Collection[int]) -> Merged | None:
         """Return the new tree with some parts taken back to the old state; None where a file would lose its place.
@@ -134,31 +165,24 @@ class Differences:
         Raises:
             StorageError: an object cannot be read.
         """
-        pieces = [piece for number in sorted(dropped) for piece in difference.parts[number]]
-        entries: dict[bytes, Entry | None] = {}
-        texts: dict[bytes, tuple[int, bytes]] = {}
-        for piece in pieces:
-            if isinstance(piece, Whole):
-                if piece.new is None and _is_blocked(self.repo, difference.new, piece.path):
-                    return None
-                entries[piece.path] = piece.old
-        modes = {piece.path: piece.old for piece in pieces if isinstance(piece, Mode)}
-        gone = {(piece.path, piece.span) for piece in pieces if isinstance(piece, Hunk)}
-        for path in {path for path, _ in gone} | modes.keys():
-            here = _entry(self.repo, difference.new, path)
-            if here is None:
+        made = _Made(difference.new)
+        gone: dict[bytes, set[Span]] = {}
+        for piece in (piece for number in dropped for piece in difference.parts[number]):
+            if isinstance(piece, Hunk):
+                gone.setdefault(piece.path, set()).add(piece.span)
+            elif isinstance(piece, Mode):
+                made.modes[piece.path] = piece.old
+            elif piece.new is None and _is_blocked(self.repo, difference.new, piece.path):
                 return None
-            mode = modes.get(path, here.mode)
-            if path not in {path for path, _ in gone}:
-                entries[path] = Entry(mode, here.id)
-                continue
-            kept = [piece.span for part in difference.parts for piece in part
-                    if isinstance(piece, Hunk) and piece.path == path and (path, piece.span) not in gone]  # fmt: skip
-            made = lines.splice(difference.texts[path], kept)
-            if made is None:
+            else:
+                made.entries[piece.path] = piece.old
+        for path, spans in gone.items():
+            here = trees.entry_at(self.repo, difference.new, path)
+            content = lines.splice(difference.texts[path], [one for one in difference.spans(path) if one not in spans])
+            if here is None or content is None:
                 return None
-            texts[path] = (mode, made)
-        return Merged(difference.new, entries, texts, ())
+            made.texts[path] = (here.mode, content)
+        return made.merged(self.repo)
 
     def _read(self, old: TreeId, new: TreeId) -> Difference:
         parts: list[Part] = []
@@ -198,11 +222,6 @@ class Differences:
             return None
         return lines.moved(span, lines.spans(old, text))
 
-    def _fits(self, piece: Whole, tree: TreeId) -> bool:
-        if piece.old is None:
-            return not _is_blocked(self.repo, tree, piece.path)
-        return _entry(self.repo, tree, piece.path) == piece.old
-
 
 def _coupled(parts: Sequence[Part]) -> list[Part]:
     """Join the two halves of each file that was moved as it is: one half alone would lose or double it."""
@@ -219,18 +238,6 @@ def _coupled(parts: Sequence[Part]) -> list[Part]:
         else:
             joined.append(part)
     return [part for part in joined if id(part) not in used]
-
-
-def _entry(repo: Repository, tree: TreeId, path: bytes) -> Entry | None:
-    """Return what stands at a path: a file, a link, a submodule or a folder."""
-    *folders, name = path.split(b"/")
-    at = trees.oid(tree)
-    for folder in folders:
-        found = trees.entries_of(repo, at).get(folder)
-        if found is None or found.mode != trees.TREE_MODE:
-            return None
-        at = found.id
-    return trees.entries_of(repo, at).get(name)
 
 
 def _is_blocked(repo: Repository, tree: TreeId, path: bytes) -> bool:

@@ -26,6 +26,7 @@ _PROTECTED = b"protected/"
 _AGENTS = b"agents/"
 _NEVER_EDITED = b".evogit/"
 _MAX_UNREADABLE = 100
+_MAX_DEFINITIONS = 256
 _MAX_AMENDMENTS = 100_000
 
 
@@ -171,8 +172,10 @@ def agent_entries(repo: Repository, agents: Mapping[str, bytes]) -> dict[bytes, 
 
 
 def _agents(repo: Repository, entries: Mapping[bytes, Entry]) -> dict[str, bytes]:
-    found = {}
+    found: dict[str, bytes] = {}
     for path, entry in entries.items():
+        if len(found) == _MAX_DEFINITIONS:
+            break
         name = path.removeprefix(_AGENTS).removesuffix(b".toml").decode("utf-8", "replace")
         if path == b"%s%s.toml" % (_AGENTS, name.encode()) and config.is_agent_name(name):
             found[name] = trees.read_blob(repo, entry.id)

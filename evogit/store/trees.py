@@ -205,6 +205,22 @@ def _differ(
         yield Change(path, old, new)
 
 
+def entry_at(repo: Repository, tree: TreeId, path: bytes) -> Entry | None:
+    """Return what stands at a path: a file, a link, a submodule or a folder; None when nothing does.
+
+    Raises:
+        StorageError: a tree cannot be read.
+    """
+    *folders, name = path.split(b"/")
+    at = oid(tree)
+    for folder in folders:
+        found = entries_of(repo, at).get(folder)
+        if found is None or found.mode != TREE_MODE:
+            return None
+        at = found.id
+    return entries_of(repo, at).get(name)
+
+
 def files(repo: Repository, tree: pygit2.Oid | str) -> dict[bytes, Entry]:
     """Return every file, link and submodule of a tree by path.
 
