@@ -98,12 +98,22 @@ def test_a_record_that_says_too_little_wins_nothing(family: Family) -> None:
     assert _best(family) == recorded
 
 
-def test_greedy_is_pulled_to_the_smaller_ones_and_still_takes_all(family: Family) -> None:
-    commits = [_claiming(family, size, b"x\n" * size) for size in (2, 4, 6, 8)]
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ((5, 20, 50, 200), (7 / 16, 5 / 16, 3 / 16, 1 / 16)),  # one half as large, or the smaller of two drawn
+        ((10, 12, 15, 19), (1 / 4, 1 / 4, 1 / 4, 1 / 4)),
+        ((0, 2, 4, 9), (1 / 4, 1 / 4, 1 / 4, 1 / 4)),
+    ],
+)
+def test_greedy_is_pulled_from_bloat_and_still_takes_all(
+    family: Family, sizes: tuple[int, ...], expected: tuple[float, ...]
+) -> None:
+    commits = [_claiming(family, size, b"x\n" * number) for number, size in enumerate(sizes)]
     planner = Planner(family.repo, family.graph(), Policy(selection="greedy"))
     drawn = [plan.parents[0] for seed in range(800) if (plan := planner.plan(seed))]
     shares = [drawn.count(commit) / len(drawn) for commit in commits]
-    assert shares == pytest.approx([7 / 16, 5 / 16, 3 / 16, 1 / 16], abs=0.05)  # the smaller of two drawn
+    assert shares == pytest.approx(list(expected), abs=0.05)
 
 
 _CONFIG = """direction = "maximize"
