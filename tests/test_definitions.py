@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from conftest import CONFIG, Checkout
 
 from evogit import lineup
-from evogit.model import RunName
+from evogit.model import AgentName, Direction, Operator, Plan, RunName
 from evogit.store import definitions, freeze, task
+from evogit.store.ledger import Ledger, Writer
 from evogit.store.repository import open_repository
+from evogit.store.snapshot import Snapshot
 
 _MINE = 'summary = "Steps of its own"\nproposer = "tuner"\nstep = 0.01\nselection = "tournament"\n'
 
@@ -150,3 +153,24 @@ def test_nothing_said_starts_the_default_mix(toy: Checkout) -> None:
     said = toy.evogit("run", "--evals", "4", "--run", "r").stderr
     assert f": {lineup.COUNT} × tuner" in said
     assert "left out" not in said
+
+
+def test_a_record_names_no_file_of_ours(toy: Checkout) -> None:
+    """A record may come from anybody: its `use` is a name, and never read as a path."""
+    toy.evogit("run", "--evals", "1", "--run", "r")
+    _put(toy, "secret.toml", "secret = 1")
+    repo = open_repository(toy.path)
+    chosen = task.read(repo, RunName("r"))
+    snapshot = Snapshot(repo, chosen.run, chosen.definition.evaluator, Direction.MAXIMIZE)
+    snapshot.refresh()
+    writer = Writer(
+        run=chosen.run, agent=AgentName("x-1-000000"), session="s", use="./secret.toml", host="here",
+        evaluator=chosen.definition.evaluator, person=("Ada", "ada@example.invalid"), now=lambda: datetime.now(UTC),
+    )  # fmt: skip
+    ledger = Ledger(repo, snapshot, writer)
+    plan = Plan(operator=Operator.MUTATE, parents=(chosen.definition.base,), seed=1)
+    commit = ledger.candidate(chosen.base_tree, plan, "hostile")
+    ledger.write(commit, [ledger.proposal(plan, {}, snapshot.seen())], "evogit: hostile\n")
+    ledger.close()
+    said = toy.evogit("plan", "--replay", commit, "--run", "r", expect=2).stderr
+    assert said == (f"evogit: {commit[:12]} was planned by './secret.toml', which is the name of no agent definition\n")

@@ -12,6 +12,7 @@ from evogit import assembly, lineup
 from evogit.cli import context
 from evogit.cli.context import Reading
 from evogit.cli.output import console, number, plain, print_json
+from evogit.config import AgentUse, is_agent_name
 from evogit.errors import UsageError
 from evogit.model import AgentName, CommitId, Craft, Plan
 from evogit.phylogeny import Phylogeny
@@ -73,11 +74,12 @@ def _who(reading: Reading, agent: str | None) -> tuple[AgentName, str]:
     for known in reading.snapshot.agents:
         if known == wanted:
             return known, known.rsplit("-", 2)[0]
-    return AgentName(f"{wanted}-1-000000"), wanted
+    return AgentName(f"{AgentUse(use=wanted).name}-1-000000"), wanted
 
 
 def _policy(reading: Reading, use: str, selection: str | None, merges: float | None) -> Policy:
-    given = assembly.policy(definitions.find(reading.repo, use, task=reading.task).definition)
+    found = definitions.find(reading.repo, use, task=reading.task, beside=context.here())
+    given = assembly.policy(found.definition)
     return replace(given, selection=selection or given.selection, merges=given.merges if merges is None else merges)
 
 
@@ -148,6 +150,9 @@ def _replay(reading: Reading, commit: CommitId, as_json: bool) -> None:
     made = found.proposal if found else None
     if made is None or not made.seen:
         raise UsageError(f"{commit[:12]} has no recorded plan; candidates of agents have one, the base has none")
+    if not is_agent_name(made.use):
+        # A record may come from anybody: it names no file here.
+        raise UsageError(f"{commit[:12]} was planned by {made.use!r}, which is the name of no agent definition")
     plan = _again(reading, made)
     parents = tuple(commits.parents(reading.repo, commit))
     donor = (CommitId(made.donor),) if made.donor else ()
