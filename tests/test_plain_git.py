@@ -122,7 +122,8 @@ def test_the_ranking_of_all_candidates(reviewer: Reviewer) -> None:
 def test_one_note_of_one_agent(reviewer: Reviewer) -> None:
     agent = reviewer.agents[reviewer.best]
     said = reviewer.sh(f"git notes --ref=refs/notes/evogit/toy/{agent}.journal show {reviewer.best}")
-    assert [json.loads(line)["kind"] for line in said.splitlines()][-1] == "score"
+    # An agent that gave up a merge of it has said so on the same commit, after the score.
+    assert "score" in [json.loads(line)["kind"] for line in said.splitlines()]
 
 
 def test_which_agent_wrote_a_line(reviewer: Reviewer) -> None:
