@@ -56,6 +56,8 @@ def default(repo: Repository, definition: Definition, count: int) -> tuple[list[
     reasons = {name: lack(definitions.find(repo, name), files) for name in SHARES}
     able = {name: share for name, share in SHARES.items() if not reasons[name]}
     if not able:
+        if not files:
+            return mix(count, {FIRST: 1}), []  # a run with nothing to edit is refused elsewhere, with the remedy
         return mix(count, {FIRST: 1}), [f"agents can only score what people commit here: {reasons[FIRST]}"]
     return mix(count, able), [f"agent {name} is left out: {reason}" for name, reason in reasons.items() if reason]
 
