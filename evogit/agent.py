@@ -6,19 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from evogit.branch import Branch
 from evogit.drafting import Draft, Drafter, Useless
 from evogit.errors import EvaluatorBroken, RefMoved, StorageError
 from evogit.evaluation import Meter
 from evogit.model import AgentName, CommitId, Measurement, Operator, Plan, Status, TreeId
-from evogit.phylogeny import Phylogeny
+from evogit.phylogeny import Phylogeny, still_open, to_measure_again
 from evogit.planning import Planner, Policy, seed_of
 from evogit.proposers.protocol import Proposer
-from evogit.records import MAX_SIZE, AnyRecord, Lease
+from evogit.records import AnyRecord
 from evogit.sandbox import NONE, Cancelled
 from evogit.stopping import Limits
-from evogit.store import amendments, commits, humans
+from evogit.store import amendments, claims, epochs, humans
 from evogit.store.humans import Humans
-from evogit.store.ledger import Ledger, Writer, is_current, made_by
+from evogit.store.ledger import Ledger, Writer, made_by
 from evogit.store.packing import Packer
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
@@ -69,7 +70,7 @@ class World:
 
 
 class Agent:
-    """One independent process of a run."""
+    """One independent process of a run, for as long as that is measured by one evaluator."""
 
     def __init__(self, repo: Repository, task: Task, writer: Writer, parts: Parts, world: World) -> None:
         """Read the run's journals and take up or begin the agent's own.
@@ -81,14 +82,17 @@ class Agent:
         self.snapshot.refresh()
         self.ledger = Ledger(repo, self.snapshot, writer)
         self.evaluated = 0
-        self._repo, self._task, self._parts, self._world = repo, task, parts, world
+        self._repo, self.task, self._parts, self._world = repo, task, parts, world
         self.graph = Phylogeny(repo, self.snapshot, task.definition.base)
         self._planner = Planner(repo, self.graph, parts.policy)
         self._drafter = Drafter(repo, task, self.graph, parts.proposer)
         self._packer = Packer(repo)
         self._own = {c.id for c in self.snapshot.candidates.values() if made_by(c, writer.agent)}
-        self._left = [c for c in self._own if not self.snapshot.candidates[c].is_scored(writer.evaluator)]
-        self._best = self._own_best()
+        self._left = [c for c in self._own if not self.snapshot.candidates[c].is_judged]
+        self._earlier = epochs.before(epochs.of(repo, task))
+        self._again: list[CommitId] = []
+        self._is_settled = not self._earlier
+        self._branch = Branch(repo, task, self.snapshot, self._own)
         self._humans = Humans(repo, task.run, task.definition.base)
         self._of_people: list[CommitId] = []
         self._looked = self._discovered = world.clock()
@@ -96,8 +100,10 @@ class Agent:
         self._tried = self.snapshot.next_seq(writer.agent) + 1
         self._idle = self._broken = 0
 
-    def run(self) -> str:
+    def run(self) -> str | None:
         """Step until a limit, a wish to stop, or nothing left to try, and return the reason.
+
+        None: the run is measured by another evaluator now, for which `task` wants another agent.
 
         Raises:
             EvaluatorBroken: the base, or one candidate after another, cannot be scored at all.
@@ -105,10 +111,12 @@ class Agent:
         """
         while True:
             self._look()
-            reason = self._world.stopped() or self._parts.limits.reason(self.graph) or self._task.stop_reason
+            if self.task.definition.evaluator != self.snapshot.evaluator:
+                return None
+            reason = self._world.stopped() or self._parts.limits.reason(self.graph) or self.task.stop_reason
             if reason:
                 return reason
-            if self._task.state is State.PAUSED:
+            if self.task.state is State.PAUSED:
                 self._world.sleep(_PAUSE_S)
                 continue
             try:
@@ -126,16 +134,15 @@ class Agent:
             Cancelled: the evaluation was interrupted; nothing of the step is kept.
             EvaluatorBroken, StorageError: as for `run`.
         """
-        waiting = self._unscored()
-        if waiting is None and self._of_people:
+        if due := self._due():
+            return self._score_one_of(due)
+        left = self._left_over()
+        if left is not None:
+            self._score(left)
+        elif self._of_people:
             self._take_in(self._of_people.pop(0))
-            return Outcome.SCORED
-        if waiting is None:
+        else:
             return self._evolve()
-        if waiting == self._task.definition.base and self._is_claimed(waiting):
-            self._world.sleep(_REFRESH_S)
-            return Outcome.WAITED
-        self._score(waiting)
         return Outcome.SCORED
 
     def _look(self) -> None:
@@ -155,10 +162,10 @@ class Agent:
 
     def _hear_people(self) -> None:
         """Learn what people want of the run, and which commits of theirs are ours to score."""
-        self._task = amendments.follow(self._repo, self._task)
+        self.task = amendments.follow(self._repo, self.task)
         self.snapshot.problems.pop("task", None)
-        if self._task.problem:
-            self.snapshot.problems["task"] = self._task.problem
+        if self.task.problem:
+            self.snapshot.problems["task"] = self.task.problem
         self._of_people = self._humans.look(self.snapshot, self.ledger.writer.agent, self.ledger.writer.now())
 
     def _take_in(self, commit: CommitId) -> None:
@@ -172,14 +179,43 @@ class Agent:
             self.evaluated += 1
         self._write(commit, records, f"evogit: take in {commit[:12]} of a person\n")
 
-    def _unscored(self) -> CommitId | None:
-        """Return the base while it has no score, else a candidate of ours that was left without one."""
-        base = self._task.definition.base
+    def _due(self) -> list[CommitId]:
+        """Return what must be scored before anything new is tried: the base, then the best of the epochs before."""
+        base = self.task.definition.base
         found = self.snapshot.candidates.get(base)
         if found is None or not found.is_scored(self.snapshot.evaluator):
-            return base
-        if self.snapshot.best_value is None:
+            return [base]
+        self._again = still_open(self._repo, self.graph, self._again)
+        if not self._again and not self._is_settled:
+            self.graph.refresh()
+            self._again = to_measure_again(self._repo, self.graph, self._earlier)
+            self._is_settled = not self._again  # asked once more at the end: what others were at may be known by now
+            if self._is_settled:
+                self._branch.settle_in(self.ledger.writer.agent)
+        if self._again:
+            self._parts.limits.begin_epoch()  # measuring again makes nothing better, and is no stagnation
+        elif self.snapshot.best_value is None:
             raise EvaluatorBroken(self.snapshot.why_unscored(base))
+        return self._again
+
+    def _score_one_of(self, due: list[CommitId]) -> Outcome:
+        """Score the first of these that nobody claims; when all are claimed, wait for those who are at it."""
+        for commit in due:
+            if not self._is_claimed(commit):
+                self._score(commit)
+                return Outcome.SCORED
+        for commit in still_open(self._repo, self.graph, due):
+            held = claims.standing(self._repo, self.snapshot, commit, self.ledger.writer.now())
+            others = [claim for claim in held if claim.agent != self.ledger.writer.agent]
+            # A whole clone may have gone: rather measure one of them twice than stand still until its claim ends.
+            if all(claims.is_elsewhere(self._repo, claim) for claim in others):
+                self._score(commit)
+                return Outcome.SCORED
+        self._world.sleep(_REFRESH_S)
+        return Outcome.WAITED
+
+    def _left_over(self) -> CommitId | None:
+        """Return a candidate of ours that was left without a score."""
         while self._left:
             left = self._left.pop()
             try:
@@ -189,31 +225,23 @@ class Agent:
         return None
 
     def _is_claimed(self, commit: CommitId) -> bool:
-        """Claim to score `commit`; return whether another living claim came first.
+        """Claim to score `commit`; return whether another living claim came first, or it was scored meanwhile.
 
-        Without this, every agent of a new run would spend its first evaluation on the same commit. Both of two agents
-        that claim at once see the other's claim or none; at worst both score it, which is harmless.
+        Without this, every agent of a new run or epoch would spend its first evaluation on the same commit. Both of two
+        agents that claim at once see the other's claim or none; at worst both score it, which is harmless.
         """
-        me = self.ledger.writer.agent
         now = self.ledger.writer.now()
-        claims = self._claims(commit)
-        if not any(claim.agent == me and is_current(claim, now) for claim in claims):
-            if any(is_current(claim, now) for claim in claims):
+        held = claims.standing(self._repo, self.snapshot, commit, now)
+        if not any(claim.agent == self.ledger.writer.agent for claim in held):
+            if held:
                 return True
-            timeout = self._task.definition.config.evaluator.longest_s()
+            timeout = self.task.definition.config.evaluator.longest_s()
             self._write(commit, [self.ledger.lease(timeout + 5)], f"evogit: claim {commit[:12]}\n")
-            me = self.ledger.writer.agent
             self.snapshot.refresh()
-        living = [claim for claim in self._claims(commit) if is_current(claim, now)]
-        return min(living, key=lambda claim: (claim.at, claim.agent)).agent != me if living else False
-
-    def _claims(self, commit: CommitId) -> list[Lease]:
-        """Return the claims on a commit whose holders have not had their try since."""
-        found = self.snapshot.candidates.get(commit)
-        if found is None:
-            return []
-        tried = {(score.agent, score.seq) for score in found.scores}
-        return [c for c in found.leases if not any(agent == c.agent and seq > c.seq for agent, seq in tried)]
+            if self.snapshot.candidates[commit].is_scored(self.snapshot.evaluator):
+                return True
+            held = claims.standing(self._repo, self.snapshot, commit, now)
+        return bool(held) and held[0].agent != self.ledger.writer.agent
 
     def _score(self, commit: CommitId) -> None:
         tree = TreeId(str(self._repo.commit(commit).tree_id))
@@ -249,7 +277,7 @@ class Agent:
         # began meanwhile, and may still be running, drops such objects when they are packed.
         tree = draft.write()
         commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor)
-        size = self._size(plan, draft, tree) if self._may_lead(measured) else None
+        size = self._drafter.size(plan, draft, tree) if self._may_lead(measured) else None
         proposal = self.ledger.proposal(plan, draft.params, seen, draft.merge, donor=draft.donor, size=size)
         self._own.add(commit)
         self._record(commit, tree, measured, [proposal])
@@ -259,18 +287,6 @@ class Agent:
         """Return whether nothing known is better: between equals the size of the difference decides."""
         best = self.snapshot.best_value
         return measured.value is not None and (best is None or not self.snapshot.is_better(best, measured.value))
-
-    def _size(self, plan: Plan, draft: Draft, tree: TreeId) -> int | None:
-        """Return the size of a draft's difference from the base: from that of its parent where it is an edit."""
-        parent = self.snapshot.candidates.get(plan.parents[0])
-        known = parent.proposal.size if parent and parent.proposal else None
-        try:
-            if known is None or not draft.rewritten:
-                return self.graph.sizes.of(tree)
-            found = self.graph.sizes.grown(known, draft.rewritten)
-            return found if 0 <= found <= MAX_SIZE else self.graph.sizes.of(tree)  # the parent's record was wrong
-        except StorageError:
-            return None  # it only decides between equals
 
     def _give_up(self, plan: Plan, why: str) -> None:
         """Record that a plan came to nothing, so that nobody tries it again."""
@@ -296,11 +312,11 @@ class Agent:
         self._write(commit, [*before, score], message)
         self.graph.refresh()
         self.evaluated += 1
-        if measured.status is Status.ERROR and commit in self._own:
+        if measured.status is Status.ERROR and commit in self._own and not self.snapshot.candidates[commit].is_judged:
             self._left.append(commit)
         if self._broken >= _BROKEN_IN_A_ROW:
             raise EvaluatorBroken(f"the evaluator broke {self._broken} times in a row: {measured.feedback}")
-        self._move_branch(commit, measured)
+        self._branch.follow(commit, measured.value, self.ledger.writer.agent)
 
     def _write(self, commit: CommitId, records: list[AnyRecord], message: str) -> None:
         try:
@@ -315,44 +331,3 @@ class Agent:
         self.ledger = Ledger(self._repo, self.snapshot, replace(lost.writer, agent=self._world.new_name()))
         self.ledger.take_over(lost)
         lost.close()
-
-    def _move_branch(self, commit: CommitId, measured: Measurement) -> None:
-        if measured.value is None:
-            return
-        made = self.snapshot.candidates[commit].proposal
-        rank = _Rank(measured.value, made.size if made else None)
-        if self._best is not None and not self._is_better(rank, self._best):
-            return
-        self._best = rank
-        if commit in self._own:
-            try:
-                commits.move_branch(self._repo, self._task.run, self.ledger.writer.agent, commit, self._own)
-            except StorageError as error:
-                # The branch only serves people: a user's branch `evogit` may block it, and the score is stored already.
-                self.snapshot.problems["branch"] = str(error)
-
-    def _is_better(self, rank: _Rank, than: _Rank) -> bool:
-        if rank.value != than.value:
-            return self.snapshot.is_better(rank.value, than.value)
-        return rank.size is not None and than.size is not None and rank.size < than.size
-
-    def _own_best(self) -> _Rank | None:
-        """Return the best of the base and our own candidates: what our branch has to beat."""
-        best: _Rank | None = None
-        for commit in (self._task.definition.base, *sorted(self._own)):
-            found = self.snapshot.candidates.get(commit)
-            value = found.value(self.snapshot.evaluator) if found else None
-            if found is None or value is None:
-                continue
-            size = 0 if commit == self._task.definition.base else found.proposal.size if found.proposal else None
-            if best is None or self._is_better(_Rank(value, size), best):
-                best = _Rank(value, size)
-        return best
-
-
-@dataclass(frozen=True, slots=True)
-class _Rank:
-    """A score, and the size of the difference that decides between equal ones, where it is recorded."""
-
-    value: float
-    size: int | None

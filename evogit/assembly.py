@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from evogit.agent import Agent, Parts, World
 from evogit.config import Definition, Stop
-from evogit.evaluation import CommandMeter, Context, preparing
+from evogit.evaluation import CommandMeter, Context, instructions, preparing
+from evogit.evaluator_table import INSTRUCTIONS, Evaluator
 from evogit.model import AgentName
 from evogit.planning import Policy
 from evogit.proposers.protocol import Proposer
+from evogit.proposers.surgeon import Surgeon
 from evogit.proposers.tuner import STEP, Tuner
 from evogit.sandbox import Launcher, Sandbox
 from evogit.stopping import Limits
 from evogit.store import definitions, private, repository, scratch, trust
 from evogit.store.export import Export
-from evogit.store.known_tests import KnownTests
+from evogit.store.known_tests import KnownCosts, KnownTests
 from evogit.store.ledger import Writer
 from evogit.store.repository import Repository
 from evogit.store.task import Task
@@ -44,13 +46,18 @@ class Invocation:
 
 def proposer(definition: Definition) -> Proposer:
     """Return the proposer a definition names."""
-    return {"tuner": lambda: Tuner(step=definition.step or STEP)}[definition.proposer]()
+    known: Mapping[str, Callable[[], Proposer]] = {
+        "surgeon": Surgeon,
+        "tuner": lambda: Tuner(step=definition.step or STEP),
+    }
+    return known[definition.proposer]()
 
 
 def policy(definition: Definition) -> Policy:
     """Return how agents of a definition choose parents."""
     return Policy(
         selection=definition.selection,
+        features=definition.features,
         merges=definition.merges,
         minimizes=definition.minimizes,
         transplants=definition.transplants,
@@ -58,21 +65,40 @@ def policy(definition: Definition) -> Policy:
     )
 
 
+def refuse_missing(evaluator: Evaluator, caller: Mapping[str, str]) -> None:
+    """Check that what an evaluator measures with is installed; `caller` is an environment.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if evaluator.result == INSTRUCTIONS:
+        instructions.program(caller)
+
+
 def meter(repo: Repository, task: Task, folder: Path, launcher: Launcher, caller: Mapping[str, str]) -> CommandMeter:
     """Return what measures trees for this task, exporting them into `folder`.
 
     Raises:
         Untrusted: its definition came from elsewhere, and nobody here said that it may run.
+        UsageError: a program it measures with is not installed.
     """
     trust.require(repo, task)
-    export = Export(repo, task.definition, folder / "tree", launcher.owner)
+    definition, owner = task.definition, launcher.owner
+    evaluator = definition.config.evaluator
+    refuse_missing(evaluator, caller)
+    export = Export(repo, definition, folder / "tree", owner, hidden=definition.trusted)
+    is_split = evaluator.mode == "split"
     context = Context(
-        direction=task.definition.config.direction,
+        direction=definition.config.direction,
         base=task.base_tree,
         known_tests=KnownTests(repo, task),
+        known_costs=KnownCosts(repo, task),
         supplies=lambda: preparing.supplies(repo, task, launcher, caller),
+        scorer=Export(repo, definition, folder / "scorer" / "tree", owner) if is_split else None,
+        trusted=definition.trusted,
+        is_trusted=definition.is_trusted,
     )
-    return CommandMeter(task.definition.config.evaluator, export, launcher, caller, context)
+    return CommandMeter(evaluator, export, launcher, caller, context)
 
 
 class Crew:
@@ -89,11 +115,12 @@ class Crew:
         definition = found.definition
         repository.refuse_read_only(repo)
         self._repo, self._task, self._use = repo, task, found.name
+        self._environment, self._before = invocation.environment, 0
         self._names = [private.free_name(repo, task.run, found.name)]
         self.mended = private.repair(repo, task.run, self._names[0])
         self._launcher = Launcher(lambda: invocation.stopped() is not None, invocation.sandbox)
         self._folder = scratch.folder(repo, task.run, self.name)
-        parts = Parts(
+        self._parts = Parts(
             proposer=proposer(definition),
             policy=policy(definition),
             meter=meter(repo, task, self._folder, self._launcher, invocation.environment),
@@ -104,16 +131,38 @@ class Crew:
             run=task.run, agent=self.name, session=invocation.session, use=found.name,
             evaluator=task.definition.evaluator, host=invocation.host, person=invocation.person, now=invocation.now,
         )  # fmt: skip
-        world = World(
+        self._world = World(
             seed=invocation.seed, clock=invocation.clock, sleep=invocation.sleep, stopped=invocation.stopped,
             new_name=self._another_name,
         )  # fmt: skip
-        self.agent = Agent(repo, task, writer, parts, world)
+        self.agent = Agent(repo, task, writer, self._parts, self._world)
 
     @property
     def name(self) -> AgentName:
         """The name the agent writes under now."""
         return self._names[-1].agent
+
+    @property
+    def evaluated(self) -> int:
+        """How many evaluations it has made, under all evaluators."""
+        return self._before + self.agent.evaluated
+
+    def enter_epoch(self) -> None:
+        """Let another agent, of the same name, go on with the evaluator that the run has now.
+
+        Raises:
+            Untrusted: that one came from elsewhere, and nobody here said that it may run.
+            StorageError: the store cannot be read or written.
+        """
+        old = self.agent
+        self._launcher.end_companions()  # a server of the evaluator before
+        measuring = meter(self._repo, old.task, self._folder, self._launcher, self._environment)
+        self._parts.limits.begin_epoch()
+        self._parts = replace(self._parts, meter=measuring)
+        writer = replace(old.ledger.writer, evaluator=old.task.definition.evaluator)
+        self.agent = Agent(self._repo, old.task, writer, self._parts, self._world)
+        self._before += old.evaluated
+        old.ledger.close()
 
     def close(self) -> None:
         """Give back everything the agent held."""

@@ -7,15 +7,15 @@ import math
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 
 from evogit.errors import ConfigError
-from evogit.evaluator import Evaluator, ResultKind, Stage, mistake
-from evogit.evaluator import digest as evaluator_digest
+from evogit.evaluator_table import Evaluator, Mode, ResultKind, Stage, mistake
+from evogit.evaluator_table import digest as evaluator_digest
 from evogit.model import Direction
 
 __all__ = [
@@ -70,13 +70,31 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     agents: tuple[AgentUse, ...] = ()
 
 
+ProposerName = Literal["surgeon", "tuner"]
+Selection = Literal[
+    "greedy",
+    "origin",
+    "tournament",
+    "base",
+    "clade",
+    "rank",
+    "sigmoid",
+    "pareto",
+    "elites",
+    "uct",
+    "lexicase",
+    "distant",
+]
+
+
 class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An agent definition, `agents/<name>.toml`; `MEANINGS` says what each key means."""
 
     summary: _Text
     needs: str = ""
-    proposer: Literal["tuner"]
-    selection: Literal["greedy", "tournament", "base", "clade"] = "greedy"
+    proposer: ProposerName
+    selection: Selection = "greedy"
+    features: dict[_Text, Annotated[float, msgspec.Meta(gt=0)]] = {}
     merges: _Share = 0.0
     minimizes: _Share = 0.0
     transplants: _Share = 0.0
@@ -88,8 +106,8 @@ MEANINGS: Mapping[str, str] = {
     "summary": "what agents of it do, in a line",
     "needs": "what a repository or a run has to have for them, in a line",
     "proposer": "what makes an edit where nothing else is planned, or nothing came of it",
-    "selection": "which candidate a plan starts from: greedy (a best one), tournament (the best of four), base "
-    "(best of N), clade (by what came of each)",
+    "selection": f"which candidate a plan starts from: {', '.join(get_args(Selection))}; README.md has a line on each",
+    "features": "for the selection elites: metrics that tell kinds apart, each with the width of a cell",
     "merges": "share of the plans that merge two or more lineages, while any are promising",
     "minimizes": "share of the other plans that try the best candidate with some hunks left out",
     "transplants": "share of what is left of the plans that take hunks over from another lineage",
@@ -109,6 +127,15 @@ def is_agent_name(text: str) -> bool:
     return re.fullmatch(_AGENT_NAME, text) is not None
 
 
+_WORDS: Mapping[str, Sequence[str]] = {
+    "direction": tuple(Direction),
+    "evaluator.result": get_args(ResultKind),
+    "evaluator.mode": get_args(Mode),
+    "proposer": get_args(ProposerName),
+    "selection": get_args(Selection),
+}
+
+
 def parse(content: bytes, *, where: str = FILE_NAME) -> Config:
     """Return the configuration in `content`; `where` names it in messages.
 
@@ -120,6 +147,11 @@ def parse(content: bytes, *, where: str = FILE_NAME) -> Config:
     if wrong:
         key, what = wrong
         raise ConfigError(f"{where}: {_join('evaluator', key) if key else 'evaluator'} {what}")
+    if found.evaluator.is_cost and found.direction is not Direction.MINIMIZE:
+        raise ConfigError(
+            f"{where}: direction is {found.direction.value!r}, and evaluator.result = {found.evaluator.result!r} "
+            "is a cost, of which less is better: direction = 'minimize'"
+        )
     return found
 
 
@@ -165,8 +197,12 @@ def _explain(message: str, table: dict[str, Any], kind: type[msgspec.Struct]) ->
     if isinstance(value, float) and not math.isfinite(value):
         what = "expected a finite number"
     elif what.startswith("Invalid enum value"):
-        words = get_args(ResultKind) if path.endswith(".result") else tuple(Direction)
+        words = _WORDS[path]
         what = f"use {', '.join(repr(str(word)) for word in words[:-1])} or {str(words[-1])!r}"
+    elif path.endswith(".function"):
+        what = "expected a module and a function in it, such as 'bench:score'"
+    elif ".preload[" in path:
+        what = "expected the name of a module, such as 'numpy'"
     elif path.endswith(".use"):
         what = "expected the name of an agent definition, such as 'tuner', or the path of a .toml file"
     what = what.replace(" | null", "")

@@ -23,6 +23,12 @@ _FEW = 4
 _BUDGET_S = 20.0
 """How long breaking one file after another may take."""
 
+_MEDIAN = "`repeat = 5` takes the median of five"
+_UNGUARDED = (
+    "nothing checks that candidates still do their work, and doing nothing costs least: name commands under `gates`, "
+    "such as the tests"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -114,7 +120,9 @@ def _check_evaluator(repo: Repository, environment: Mapping[str, str], sandbox: 
     found = [Finding(level, "sandbox", chosen.described())]
     try:
         meter = assembly.meter(repo, unwritten, folder, launcher, environment)
-        found = [*_about_evaluator(repo, unwritten, meter), *found]
+        found = [
+            *_about_evaluator(repo, unwritten, meter), *_about_split(unwritten, meter, chosen.kind), *found,
+        ]  # fmt: skip
     except EvogitError as error:
         found = [Finding("problem", "evaluator", str(error)), *found]
     finally:
@@ -125,7 +133,10 @@ def _check_evaluator(repo: Repository, environment: Mapping[str, str], sandbox: 
 
 def _about_evaluator(repo: Repository, unwritten: task.Task, meter: CommandMeter) -> Iterator[Finding]:
     first, second = (meter.measure(unwritten.base_tree) for _ in range(2))
-    yield _about_measurements(first, second)
+    evaluator = unwritten.definition.config.evaluator
+    yield _about_measurements(first, second, "`repeat = 9` takes more turns" if evaluator.is_cost else _MEDIAN)
+    if evaluator.is_cost and not evaluator.gates:
+        yield Finding("warning", "evaluator", _UNGUARDED)
     links = meter.supplies.links
     if links:
         beside = f"beside the files of HEAD every export has {_few(links)}"
@@ -134,10 +145,26 @@ def _about_evaluator(repo: Repository, unwritten: task.Task, meter: CommandMeter
     if first.status is Status.OK and second.status is Status.OK and task.has_editable_file(repo, unwritten.definition):
         seen = sight.look(repo, unwritten, meter, [first, second], _BUDGET_S)
         is_noisy = first.value != second.value
-        yield from _about_sight(seen, unwritten.definition.config.evaluator.described(), repo, is_noisy=is_noisy)
+        yield from _about_sight(seen, evaluator.described(), repo, is_noisy=is_noisy)
 
 
-def _about_measurements(first: Measurement, second: Measurement) -> Finding:
+def _about_split(unwritten: task.Task, meter: CommandMeter, kind: str) -> Iterator[Finding]:
+    if unwritten.definition.config.evaluator.mode != "split":
+        return
+    if kind == NONE:
+        yield Finding("warning", "split", "without a sandbox a candidate can read what only the scorer is to see")
+        return
+    exposed = meter.exposed(unwritten.base_tree)
+    if exposed:
+        text = f"a candidate can read what only the scorer is to see: {'; '.join(exposed[:_FEW])}; remove the copies"
+        yield Finding("problem", "split", text)
+    else:
+        trusted = _few(dict.fromkeys(sorted(unwritten.definition.trusted)))
+        text = f"searched all a candidate can read: what only the scorer is to see is not there, such as {trusted}"
+        yield Finding("ok", "split", text)
+
+
+def _about_measurements(first: Measurement, second: Measurement, remedy: str) -> Finding:
     for measured in (first, second):
         if measured.status is not Status.OK:
             text = f"HEAD gets no score ({measured.status.value}); mend the command first\n{measured.feedback}"
@@ -148,7 +175,7 @@ def _about_measurements(first: Measurement, second: Measurement) -> Finding:
     if first.value != second.value:
         share = abs(first.value - second.value) / max(abs(first.value), abs(second.value))
         text = f"HEAD scores {first.value:.6g}, then {second.value:.6g}: the score is noisy, by {share:.2%} ({cost})"
-        return Finding("warning", "evaluator", f"{text}; `repeat = 5` takes the median of five")
+        return Finding("warning", "evaluator", f"{text}; {remedy}")
     return Finding("ok", "evaluator", f"HEAD scores {first.value:.6g} twice ({cost})")
 
 

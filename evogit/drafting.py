@@ -11,10 +11,10 @@ from evogit.errors import StorageError
 from evogit.hunks import Differences, Minimizer, Transplanter
 from evogit.merging import combine
 from evogit.merging.combine import meeting_point
-from evogit.model import CommitId, Craft, Operator, Plan, RepoPath, TreeId
-from evogit.phylogeny import Phylogeny
-from evogit.proposers.protocol import Proposer, Request
-from evogit.records import Merge
+from evogit.model import CommitId, Craft, Operator, Plan, RepoPath, SourceFile, TreeId
+from evogit.phylogeny import Phylogeny, Trials
+from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Past, Proposer, Request
+from evogit.records import MAX_SIZE, Merge
 from evogit.store import commits, merge, trees
 from evogit.store.merge import Merged
 from evogit.store.repository import Repository
@@ -23,6 +23,7 @@ from evogit.store.sources import Sources
 from evogit.store.task import Task
 
 _CRAFTS = frozenset(Craft)
+_EDITS = frozenset({OPERATION, PLACE, EDIT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,7 @@ class Drafter:
         differences = Differences(repo, task.definition)
         self._transplanter = Transplanter(differences)
         self._minimizer = Minimizer(differences, graph.snapshot)
+        self._trials = Trials(graph, counted=(OPERATION, PLACE), edit=EDIT)
 
     def draft(self, plan: Plan) -> Draft | Useless | None:
         """Return what came of a plan; None when its operator found nothing to change this time.
@@ -72,6 +74,18 @@ class Drafter:
         # Where no hunk can be moved, the proposer makes something of the same parent.
         return self._move(plan, rng) or self._mutate(plan.parents[0], rng)
 
+    def size(self, plan: Plan, draft: Draft, tree: TreeId) -> int | None:
+        """Return the size of a draft's difference from the base: from that of its parent where it is an edit."""
+        parent = self._graph.snapshot.candidates.get(plan.parents[0])
+        known = parent.proposal.size if parent and parent.proposal else None
+        try:
+            if known is None or not draft.rewritten:
+                return self._graph.sizes.of(tree)
+            found = self._graph.sizes.grown(known, draft.rewritten)
+            return found if 0 <= found <= MAX_SIZE else self._graph.sizes.of(tree)  # the parent's record was wrong
+        except StorageError:
+            return None  # it only decides between equals
+
     def _mutate(self, commit: CommitId, rng: Random) -> Draft | None:
         try:
             tree = self._tree(commit)
@@ -79,8 +93,7 @@ class Drafter:
         except StorageError as error:
             self._graph.snapshot.discard(commit, str(error))
             return None
-        params = self._params(commit)
-        edit = self._proposer.propose(Request(files=files, params=params), rng)
+        edit = self._proposer.propose(self._request(commit, files), rng)
         known = {file.path: file.content for file in files}
         if edit is None or edits.refusal(edit, self._task.definition, known):
             return None
@@ -113,7 +126,9 @@ class Drafter:
                 return None
         except StorageError:
             return None  # a parent that cannot be read is named when it is read next, for its proposer
-        params = {**self._params(parent), plan.craft.value: float(moved.hunks)}
+        # Moved hunks are no edit of the parent's: nobody learns from them which edits are worth trying.
+        params = {name: number for name, number in self._params(parent).items() if name not in _EDITS}
+        params[plan.craft.value] = float(moved.hunks)
         subject = _moved_subject(plan.craft, moved.hunks, commits.subject(self._repo, donor) if donor else "", donor)
         return Draft(write=write, subject=subject, params=params, donor=donor)
 
@@ -139,6 +154,23 @@ class Drafter:
         """Return what a lineage has learned; how one candidate was made is not inherited."""
         made = self._graph.snapshot.candidates[commit].proposal
         return {name: number for name, number in made.params.items() if name not in _CRAFTS} if made else {}
+
+    def _request(self, commit: CommitId, files: Sequence[SourceFile]) -> Request:
+        self._trials.refresh()
+        trials, snapshot = self._trials, self._graph.snapshot
+        scores = [score for score in snapshot.candidates[commit].scores if score.evaluator == snapshot.evaluator]
+        said = min(scores, key=lambda score: (score.agent, score.seq), default=None)
+        return Request(
+            files=files,
+            params=self._params(commit),
+            feedback=said.feedback if said else "",
+            instances=said.instances if said else {},
+            past=Past(
+                operations=trials.counts(OPERATION),
+                places=trials.counts(PLACE),
+                edits=trials.edits(self._graph.value(commit)),
+            ),
+        )
 
     def _merge(self, plan: Plan, rng: Random) -> Draft | Useless:
         graph = self._graph

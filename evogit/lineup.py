@@ -23,7 +23,8 @@ SHARES: Mapping[str, int] = {
 """The default mix; an agent joins it by a line here.
 
 The transplanter and the minimizer do not stand in it: beside tuners alone, an evaluation one of them takes from a tuner
-cost more than it brought where it was measured (`examples/bin_packing`, four and eight agents).
+cost more than it brought where it was measured (`examples/bin_packing`, four and eight agents). Nor does the surgeon:
+beside tuners it was not measured yet.
 """
 COUNT = 2
 """How many agents start where nobody said how many."""
@@ -58,7 +59,8 @@ def default(repo: Repository, definition: Definition, count: int) -> tuple[list[
     if not able:
         if not files:
             return mix(count, {FIRST: 1}), []  # a run with nothing to edit is refused elsewhere, with the remedy
-        return mix(count, {FIRST: 1}), [f"agents can only score what people commit here: {reasons[FIRST]}"]
+        said = f"agents can only score what people commit here: {reasons[FIRST]}; others may find more: evogit agents"
+        return mix(count, {FIRST: 1}), [said]
     return mix(count, able), [f"agent {name} is left out: {reason}" for name, reason in reasons.items() if reason]
 
 

@@ -9,7 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import NamedTuple, NewType
+
+import msgspec
 
 from evogit.errors import UsageError
 
@@ -95,11 +97,23 @@ def parse_agent_name(text: str) -> AgentName:
     return AgentName(text)
 
 
+class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Something an evaluation left for people to look at: its size in bytes, and its text, which may have been cut.
+
+    What is no text has a digest, if it is small, and nothing else.
+    """
+
+    bytes: int
+    text: str = ""
+    sha256: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """What one evaluation of one tree said.
 
-    `seconds` is wall time. `value` is set exactly when `status` is `ok`.
+    `seconds` is wall time. `value` is set exactly when `status` is `ok`. `artifacts_left_out` counts those that were
+    there and are not among `artifacts`.
     """
 
     status: Status
@@ -108,6 +122,8 @@ class Measurement:
     instances: Mapping[str, float] = field(default_factory=dict)
     feedback: str = ""
     seconds: float = 0.0
+    artifacts: Mapping[str, Artifact] = field(default_factory=dict)
+    artifacts_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,3 +159,11 @@ class SourceFile:
 
     path: RepoPath
     content: bytes
+
+
+class Count(NamedTuple):
+    """How often something was tried, how often the score was another then, and how often it was better."""
+
+    tried: int = 0
+    changed: int = 0
+    improved: int = 0

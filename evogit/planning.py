@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from evogit.errors import StorageError
@@ -14,9 +14,17 @@ from evogit.model import AgentName, CommitId, Craft, Operator, Plan
 from evogit.phylogeny import Phylogeny
 from evogit.selection.base import Base
 from evogit.selection.clade import Clade
+from evogit.selection.distant import Distant
+from evogit.selection.elites import Elites
 from evogit.selection.greedy import Greedy
+from evogit.selection.lexicase import Lexicase
+from evogit.selection.origin import Origin
+from evogit.selection.pareto import Pareto
 from evogit.selection.protocol import Field, Selector
+from evogit.selection.rank import Rank
+from evogit.selection.sigmoid import Sigmoid
 from evogit.selection.tournament import Tournament
+from evogit.selection.uct import Uct
 from evogit.store.repository import Repository
 
 _PREFER = 0.5
@@ -26,6 +34,14 @@ SELECTORS: Mapping[str, Callable[[], Selector]] = {
     "tournament": Tournament,
     "base": Base,
     "clade": Clade,
+    "rank": Rank,
+    "sigmoid": Sigmoid,
+    "pareto": Pareto,
+    "elites": Elites,
+    "uct": Uct,
+    "lexicase": Lexicase,
+    "distant": Distant,
+    "origin": Origin,
 }
 
 
@@ -34,6 +50,7 @@ class Policy:
     """How parents are chosen and plans shared out: by which selection, and how many merge, minimize, transplant.
 
     Each share is of the plans that those before it leave; `reverts` is the share of transplants that take hunks back.
+    `features` are metrics that tell kinds apart for `elites`, each with the width of a cell.
     """
 
     selection: str
@@ -41,6 +58,11 @@ class Policy:
     minimizes: float = 0.0
     transplants: float = 0.0
     reverts: float = 0.0
+    features: Mapping[str, float] = field(default_factory=dict)
+
+    def selector(self) -> Selector:
+        """Return what chooses a parent."""
+        return Elites(self.features) if self.selection == "elites" else SELECTORS[self.selection]()
 
 
 class Planner:
@@ -49,7 +71,7 @@ class Planner:
     def __init__(self, repo: Repository, graph: Phylogeny, policy: Policy) -> None:
         self._graph = graph
         self._policy = policy
-        self._selector = SELECTORS[policy.selection]()
+        self._selector = policy.selector()
         self._mates = Mates(repo, graph)
         self._donors = Donors(graph)
 

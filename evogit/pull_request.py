@@ -185,7 +185,7 @@ def facts(
     changed = landing.changed_files(repo, proposal.target_tree, proposal.tree)
     return Facts(
         run=task.run, goal=task.goal, evaluator=definition.evaluator,
-        command=definition.config.evaluator.described(),
+        command=definition.config.evaluator.described(), is_split=definition.config.evaluator.mode == "split",
         base=definition.base, base_value=base.value(snapshot.evaluator) if base else None,
         target=proposal.target.commit, best=proposal.best, stat=stat,
         files=[path.decode("utf-8", "replace") for path in changed],

@@ -41,6 +41,7 @@ class Facts:
     goal: str
     evaluator: str
     command: str
+    is_split: bool
     base: CommitId
     base_value: float | None
     target: CommitId
@@ -165,8 +166,11 @@ def _lineage(facts: Facts) -> str:
 
 
 def _reproduce(facts: Facts) -> str:
-    best = facts.best[:12]
-    lines = (*review.fetch(facts.run, facts.remote), *review.reproduce(facts.run, facts.remote, best, facts.command))
+    best, fetch = facts.best[:12], review.fetch(facts.run, facts.remote)
+    if facts.is_split:
+        said = "**Reproduce**, the last two lines with evogit, which keeps what scores and the candidate apart:"
+        return _wrap(said) + "\n\n" + _block((*fetch, *review.measure(facts.run, facts.remote, best)))
+    lines = (*fetch, *review.reproduce(facts.run, facts.remote, best, facts.command))
     heading = (
         f"**Reproduce**: `evogit evaluate {best} --run {facts.run}`, or with git alone, with the files that judge:"
     )
@@ -175,7 +179,8 @@ def _reproduce(facts: Facts) -> str:
 
 def _review(facts: Facts) -> str:
     base, best, notes = facts.base[:12], facts.best[:12], f"evogit-remote/{facts.remote}/{facts.run}/*"
-    lines = (*review.look(base, best, notes), *review.bisect(base, best, notes, _halfway(facts)))
+    steps = review.bisect(base, best, notes, facts.evaluator, _halfway(facts))
+    lines = (*review.look(base, best, notes), *steps)
     heading = "**Review without evogit**, after that fetch; the last lines find the step that won half of the gain:"
     return _wrap(heading) + "\n\n" + _block(lines)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from evogit.model import Operator, Status
+from evogit.model import Artifact, Operator, Status
 
 VERSION = 1
 MAX_LINE_BYTES = 64 * 1024
@@ -48,6 +48,8 @@ class Score(Record, frozen=True, kw_only=True, omit_defaults=True, tag="score", 
     sandbox: _Short
     host: _Short
     feedback: str = ""
+    artifacts: dict[str, Artifact] = {}
+    artifacts_left_out: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
         if (self.status is Status.OK) != (self.value is not None):

@@ -23,8 +23,8 @@ def look(base: str, best: str, notes: str) -> Sequence[str]:
     )
 
 
-def bisect(base: str, best: str, notes: str, reached: tuple[str, float]) -> Sequence[str]:
-    """Return lines that find, by the scores in `notes` (a glob), the first step to reach a score.
+def bisect(base: str, best: str, notes: str, evaluator: str, reached: tuple[str, float]) -> Sequence[str]:
+    """Return lines that find, by an evaluator's scores in `notes` (a glob), the first step to reach a score.
 
     `reached` is a comparison (`>=` or `<=`) and a number. Nothing is checked out; a step without a score is skipped.
     """
@@ -33,10 +33,16 @@ def bisect(base: str, best: str, notes: str, reached: tuple[str, float]) -> Sequ
         "git bisect start --no-checkout --first-parent --term-old=before \\",
         f"  --term-new=reached {best} {base}",
         f"git bisect run sh -c \"git log -1 --format=%N --notes='{notes}' BISECT_HEAD | \\",
-        '  awk -F\'\\"value\\":\' \'/\\"kind\\":\\"score\\"/ && NF > 1 { known = 1; score = \\$NF + 0 } \\',
+        "  awk -F'\\\"value\\\":' "
+        f'\'/\\"evaluator\\":\\"{evaluator[:16]}/ && NF > 1 {{ known = 1; score = \\$NF + 0 }} \\',
         f"  END {{ exit known ? (score {sign} {value:.6g}) : 125 }}'\"",
         "git bisect reset",
     )
+
+
+def measure(run: str, remote: str, best: str) -> Sequence[str]:
+    """Return lines that score a candidate with evogit."""
+    return (f"evogit sync {remote}", f"evogit evaluate {best} --run {run}")
 
 
 def reproduce(run: str, remote: str, best: str, command: str) -> Sequence[str]:

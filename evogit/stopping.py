@@ -18,8 +18,12 @@ class Limits:
         self._session = session
         self._clock = clock
         self._started = clock()
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
+        """Forget what was best: of another evaluator's scores, none says that this one's do not get better."""
         self._best: float | None = None
-        self._evaluations_at_best = 0
+        self._evaluations_at_best: int | None = None
 
     def remaining(self, snapshot: Snapshot) -> float:
         """Return how many evaluations are left."""
@@ -37,7 +41,7 @@ class Limits:
             return f"{stop.minutes:g} minutes are over"
         if stop.target is not None and best is not None and not snapshot.is_better(stop.target, best):
             return f"the target {stop.target:g} is reached"
-        if best != self._best:
+        if best != self._best or self._evaluations_at_best is None:
             self._best, self._evaluations_at_best = best, snapshot.evaluations
         if stop.stagnation is not None and snapshot.evaluations - self._evaluations_at_best >= stop.stagnation:
             return f"no better candidate in {stop.stagnation} evaluations"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cage import KINDS, why_not
 
 _GIT_DATE = "2026-01-01T00:00:00+00:00"
 _KNOBS = """A = 1.0
@@ -65,6 +66,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     yield closed
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each sandbox, or a word why it does not work here."""
+    if reason := why_not(request.param):
+        pytest.skip(reason)
+    return str(request.param)
 
 
 class Checkout:

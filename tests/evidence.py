@@ -71,7 +71,7 @@ def lines(checkout: Checkout, run: str) -> set[tuple[str, str, bytes]]:
         for agent in journals(checkout, run)
         for line in checkout.git("notes", f"--ref=refs/notes/evogit/{run}/{agent}.journal", "list").splitlines()
     ]
-    contents = _blobs(checkout, [blob for _, blob, _ in notes])
+    contents = blobs(checkout, [blob for _, blob, _ in notes])
     return {
         (agent, commit, line)
         for (agent, _, commit), content in zip(notes, contents, strict=True)
@@ -90,7 +90,8 @@ def scores(checkout: Checkout, run: str) -> int:
     return sum(record["kind"] == "score" for record in records(checkout, run))
 
 
-def _blobs(checkout: Checkout, ids: list[str]) -> list[bytes]:
+def blobs(checkout: Checkout, ids: list[str]) -> list[bytes]:
+    """Return the contents of blobs, by whatever name git knows them."""
     asked = "".join(f"{blob}\n" for blob in ids).encode()
     said = subprocess.run(
         ["git", "cat-file", "--batch"], cwd=checkout.path, env=checkout.environment, input=asked, capture_output=True

@@ -34,19 +34,27 @@ RUN = RunName("r")
 class Family:
     """Writes candidates for any number of agents, each with its own journal."""
 
-    def __init__(self, path: Path, *, direction: Direction = Direction.MAXIMIZE) -> None:
+    def __init__(self, path: Path, *, direction: Direction = Direction.MAXIMIZE, evaluator: str = EVALUATOR) -> None:
         self.repo = open_repository(path)
         self.base = self.repo.head()
         self.direction = direction
+        self.evaluator = evaluator
         self._ledgers: dict[str, Ledger] = {}
         self._ticks = count()
         self._made = count()
 
-    def score(self, commit: CommitId, value: float | None, *, by: str = "a-1-000000") -> None:
+    def score(
+        self,
+        commit: CommitId,
+        value: float | None,
+        *,
+        by: str = "a-1-000000",
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
         """Record a measurement; without a value, a failed one."""
         tree = TreeId(str(self.repo.commit(commit).tree_id))
         status = Status.FAILED if value is None else Status.OK
-        record = self._ledger(by).score(tree, Measurement(status=status, value=value), "none")
+        record = self._ledger(by).score(tree, Measurement(status=status, value=value, metrics=metrics or {}), "none")
         self._write(by, commit, [record])
 
     def child(
@@ -56,6 +64,7 @@ class Family:
         by: str = "a-1-000000",
         files: Mapping[str, bytes | None] | None = None,
         instances: Mapping[str, float] | None = None,
+        metrics: Mapping[str, float] | None = None,
     ) -> CommitId:
         """Make a scored candidate; without `files` it differs from its first parent in a file of its own."""
         ledger = self._ledger(by)
@@ -67,7 +76,7 @@ class Family:
         plan = Plan(operator=operator, parents=parents, seed=number)
         commit = ledger.candidate(tree, plan, f"candidate {number}")
         status = Status.FAILED if value is None else Status.OK
-        measured = Measurement(status=status, value=value, instances=instances or {})
+        measured = Measurement(status=status, value=value, instances=instances or {}, metrics=metrics or {})
         self._write(by, commit, [ledger.proposal(plan, {}), ledger.score(tree, measured, "none")])
         return commit
 
@@ -83,7 +92,7 @@ class Family:
 
     def snapshot(self) -> Snapshot:
         """Return a snapshot that has read nothing yet."""
-        return Snapshot(self.repo, RUN, EVALUATOR, self.direction)
+        return Snapshot(self.repo, RUN, self.evaluator, self.direction)
 
     def graph(self, snapshot: Snapshot | None = None) -> Phylogeny:
         """Return the family tree as a fresh reader sees it."""
@@ -108,7 +117,7 @@ class Family:
     def _ledger(self, by: str) -> Ledger:
         if by not in self._ledgers:
             writer = Writer(
-                run=RUN, agent=AgentName(by), session="s", use="test", evaluator=EVALUATOR, host="here",
+                run=RUN, agent=AgentName(by), session="s", use="test", evaluator=self.evaluator, host="here",
                 person=("Ada", "ada@example.invalid"), now=self._now,
             )  # fmt: skip
             self._ledgers[by] = Ledger(self.repo, self.snapshot(), writer)

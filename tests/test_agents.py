@@ -123,6 +123,6 @@ def test_a_second_run_with_another_evaluator_shares_nothing(quick: Checkout) -> 
     quick.evogit("run", "-n", "1", "--evals", "6", "--run", "one")
     (quick.path / "score.sh").write_text('echo "{\\"score\\": -1}" > "$EVOGIT_RESULT"\n')
     said = quick.evogit("run", "-n", "1", "--evals", "6", "--run", "one", expect=2).stderr
-    assert "was begun with another definition (evaluator or its files)" in said
+    assert "the evaluator of run 'one' is another than that of this work tree (score.sh)" in said
     quick.evogit("run", "-n", "1", "--evals", "6", "--run", "two")
     assert json.loads(quick.evogit("status", "--json").stdout)["best_value"] == -1

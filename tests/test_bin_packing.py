@@ -7,10 +7,12 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from conftest import Checkout
 
 _EXAMPLE = Path(__file__).parent.parent / "examples" / "bin_packing"
 sys.path.insert(0, str(_EXAMPLE))
@@ -104,6 +106,26 @@ def test_the_readme_shows_what_the_score_command_prints(world: dict[str, str]) -
     )
     assert done.stdout in (_EXAMPLE / "README.md").read_text()
     assert json.loads(done.stdout)["score"] > 0
+
+
+_FAKES = 'import sys\nsys.modules["__main__"].pack = lambda *_: 0\n'
+
+
+def test_a_rule_can_fake_the_score_it_shares_a_process_with_and_no_other(new_checkout: Callable[..., Checkout]) -> None:
+    files = {
+        str(path.relative_to(_EXAMPLE)): path.read_text()
+        for path in _EXAMPLE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    scores = []
+    for table in ("evogit.toml", "split.toml"):
+        checkout = new_checkout(table, {**files, "evogit.toml": files[table]})
+        honest = json.loads(checkout.evogit("evaluate", "--json").stdout)
+        (checkout.path / "rule.py").write_text(_FAKES + files["rule.py"])
+        checkout.commit()
+        fake = json.loads(checkout.evogit("evaluate", "--json").stdout)
+        scores.append([round(found["value"], 5) for found in (honest, fake)])
+    assert scores == [[4.60682, -100.0], [4.60682, 4.60682]]
 
 
 def test_a_short_demo_says_what_came_of_it(tmp_path: Path, world: dict[str, str]) -> None:

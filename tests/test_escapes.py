@@ -18,7 +18,7 @@ import pytest
 from cage import Cage, cage, survivors, why_not
 from conftest import Checkout
 
-pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+needs_bubblewrap = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 _AS_ROOT = os.geteuid() == 0
 _TRY = """
 import ctypes, errno, json, os, socket, sys
@@ -36,8 +36,15 @@ def call(*words):
 
 @pytest.fixture
 def inside(tmp_path: Path, world: dict[str, str]) -> Iterator[Cage]:
-    """A sandbox to run things in."""
+    """A sandbox of bubblewrap's to run things in."""
     with cage(tmp_path / "agent", Path(world["HOME"])) as made:
+        yield made
+
+
+@pytest.fixture
+def any_inside(tmp_path: Path, world: dict[str, str], kind: str) -> Iterator[Cage]:
+    """A sandbox of each kind."""
+    with cage(tmp_path / "agent", Path(world["HOME"]), kind=kind) as made:
         yield made
 
 
@@ -49,12 +56,20 @@ def toy_in_a_sandbox(toy: Checkout) -> Checkout:
     return toy
 
 
+@pytest.fixture
+def toy_in_any(toy_in_a_sandbox: Checkout, kind: str) -> Checkout:
+    """The same with a sandbox of each kind."""
+    toy_in_a_sandbox.environment["EVOGIT_SANDBOX"] = kind
+    return toy_in_a_sandbox
+
+
 def _with_command(toy: Checkout, command: str, timeout_s: float = 60) -> None:
     text = (toy.path / "evogit.toml").read_text().replace("timeout_s = 20", f"timeout_s = {timeout_s:g}")
     (toy.path / "evogit.toml").write_text(text.replace('"python bench.py"', json.dumps(command)))
     toy.commit()
 
 
+@needs_bubblewrap
 def test_files_outside_are_neither_seen_nor_written(inside: Cage, tmp_path: Path, world: dict[str, str]) -> None:
     outside = tmp_path / "outside"
     outside.write_text("mine")
@@ -86,6 +101,7 @@ open(os.environ["HOME"] + "/x", "w"), open("/tmp/{tmp_path.name}", "w"), open("/
     assert not Path("/tmp", tmp_path.name).exists()
 
 
+@needs_bubblewrap
 def test_the_repository_and_other_agents_are_out_of_sight(toy_in_a_sandbox: Checkout) -> None:
     toy = toy_in_a_sandbox
     _with_command(toy, f"ls -a . .. ../.. ../../..; ls {toy.path}; git log; ls {toy.path}/.git; exit 1")
@@ -98,6 +114,7 @@ def test_the_repository_and_other_agents_are_out_of_sight(toy_in_a_sandbox: Chec
 
 
 @pytest.mark.skipif(not _AS_ROOT, reason="only root has rights to give up")
+@needs_bubblewrap
 def test_rights_of_root_are_gone(inside: Cage) -> None:
     said = inside.python(
         _TRY
@@ -121,16 +138,16 @@ for flags in (32 | 4096, 4096, 0):  # remount, bind
     assert set(said[8:]) == {"-1 EPERM"}
 
 
-def test_a_program_that_becomes_root_does_not(inside: Cage) -> None:
-    said = inside.run(
+def test_a_program_that_becomes_root_does_not(any_inside: Cage) -> None:
+    said = any_inside.run(
         "su -c id 2>&1; mount -o remount,rw / 2>&1; unshare -r id 2>&1; ls -l /usr/bin/su"
     ).output.decode()
     assert "uid=0" not in said
     assert said.count("peration not permitted") + said.count("ermission denied") + said.count("must be") >= 2
 
 
-def test_keys_of_the_one_who_runs_evogit_are_out_of_reach(toy_in_a_sandbox: Checkout) -> None:
-    toy = toy_in_a_sandbox
+def test_keys_of_the_one_who_runs_evogit_are_out_of_reach(toy_in_any: Checkout) -> None:
+    toy = toy_in_any
     toy.environment |= {"OPENAI_API_KEY": "sk-canary-1", "GH_TOKEN": "canary-2", "SSH_AUTH_SOCK": "/canary-3"}
     (Path(toy.environment["HOME"]) / ".netrc").write_text("password canary-4")
     program = """
@@ -169,6 +186,7 @@ raise SystemExit(1)
     assert "canary" not in said
 
 
+@needs_bubblewrap
 def test_the_network_is_not_there_but_an_own_loopback_is(inside: Cage) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as local:
         name = f"evogit-test-{os.getpid()}"
@@ -200,6 +218,7 @@ print(server.accept()[0].recv(5))
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of system calls")
+@needs_bubblewrap
 def test_dangerous_system_calls_are_refused_and_ordinary_ones_are_not(inside: Cage) -> None:
     calls = {
         "unshare": (272, 0x10000000), "clone of a user namespace": (56, 0x10000000 | 17, 0, 0, 0, 0),
@@ -225,6 +244,7 @@ print(subprocess.run(["echo", "child"], capture_output=True).stdout)
     assert said[1:] == ["ENOSYS ENOSYS ENOSYS", "thread", "thread", "thread", "[1, 2]", "b'child\\n'"]
 
 
+@needs_bubblewrap
 def test_only_its_own_processes_are_seen_and_signalled(inside: Cage) -> None:
     said = inside.python(
         _TRY
@@ -273,6 +293,7 @@ if os.fork() == 0:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="machine code")
+@needs_bubblewrap
 def test_the_first_process_inside_can_be_taken_over_and_still_dies(inside: Cage) -> None:
     done = inside.run(("python", "-c", _TAKE_OVER_THE_FIRST + "time.sleep(1000)"), timeout_s=2)
     assert done.exit_code is None
@@ -280,6 +301,7 @@ def test_the_first_process_inside_can_be_taken_over_and_still_dies(inside: Cage)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="machine code")
+@needs_bubblewrap
 def test_nothing_outlives_a_killed_agent_whatever_was_taken_over(toy_in_a_sandbox: Checkout) -> None:
     toy = toy_in_a_sandbox
     (toy.path / "bench.py").write_text(_TAKE_OVER_THE_FIRST + "open('taken', 'w')\ntime.sleep(1000)")
@@ -296,8 +318,8 @@ def test_nothing_outlives_a_killed_agent_whatever_was_taken_over(toy_in_a_sandbo
     _wait_for(lambda: None if survivors(result, None) else top)
 
 
-def test_the_terminal_is_out_of_reach(toy_in_a_sandbox: Checkout) -> None:
-    toy = toy_in_a_sandbox
+def test_the_terminal_is_out_of_reach(toy_in_any: Checkout, kind: str) -> None:
+    toy = toy_in_any
     (toy.path / "bench.py").write_text("""
 import fcntl, os, sys
 try:
@@ -312,10 +334,13 @@ sys.exit(1)
     terminal = pexpect.spawn(words[0], words[1:], cwd=str(toy.path), env=environment, encoding="utf-8", timeout=60)
     terminal.expect(pexpect.EOF)
     terminal.close()
-    assert "no terminal: No such device or address False False False" in str(terminal.before)
+    why = "No such device or address" if kind == "bwrap" else "Permission denied"
+    assert f"no terminal: {why} False False False" in str(terminal.before)
 
 
-def test_tools_of_a_home_folder_are_seen_and_its_secrets_are_not(tmp_path: Path, world: dict[str, str]) -> None:
+def test_tools_of_a_home_folder_are_seen_and_its_secrets_are_not(
+    tmp_path: Path, world: dict[str, str], kind: str
+) -> None:
     real = Path(world["HOME"])
     home = tmp_path / "linked-home"
     home.symlink_to(real)
@@ -338,7 +363,7 @@ def test_tools_of_a_home_folder_are_seen_and_its_secrets_are_not(tmp_path: Path,
         venv.create(home / name, symlinks=linked, with_pip=False)
     tools = ("venv/bin", ".cargo/bin", ".local/bin", "miniconda3/bin", ".nvm/versions/node/v20/bin", "copied/bin")
     path = os.pathsep.join(map(str, [*(home / name for name in tools), "/usr/bin", "/bin"]))
-    with cage(tmp_path / "agent", home) as inside:
+    with cage(tmp_path / "agent", home, kind=kind) as inside:
         said = inside.run(
             f"for name in venv copied; do {home}/$name/bin/python -c 'import sys, json; print(sys.prefix)'; done; "
             f"tool; user-tool; conda-tool; js; ls -A {home} {home}/.cargo {home}/.local; exit 0",
@@ -347,17 +372,20 @@ def test_tools_of_a_home_folder_are_seen_and_its_secrets_are_not(tmp_path: Path,
     assert said.splitlines()[:2] == [str(home / "venv"), str(home / "copied")]
     assert "miniconda3/bin/conda-tool" in said
     assert ".nvm/versions/node/v20/bin/js" in said
-    assert said.count("No such file or directory") == 2  # the libraries of tools whose folders hold other things, too
+    missing = "No such file or directory" if kind == "bwrap" else "/lib/text: Permission denied"
+    assert said.count(missing) == 2  # the libraries of tools whose folders hold other things, too
     assert not {"id_ed25519", ".ssh", "credentials.toml", "share", ".pyenv-not"} & set(said.split())
 
 
-def test_two_agents_do_not_reach_each_other(tmp_path: Path, world: dict[str, str]) -> None:
+def test_two_agents_do_not_reach_each_other(tmp_path: Path, world: dict[str, str], kind: str) -> None:
     home = Path(world["HOME"])
-    with cage(tmp_path / "a", home) as one, cage(tmp_path / "b", home) as other:
+    with cage(tmp_path / "a", home, kind=kind) as one, cage(tmp_path / "b", home, kind=kind) as other:
         assert one.run("echo a > $EVOGIT_RESULT; echo a > mine").exit_code == 0
         done = other.run(f"ls {tmp_path} {tmp_path}/a; cat {one.result} {one.tree}/mine; kill -0 {os.getpid()}")
         assert done.output.decode().split()[:2] != ["a", "b"]
-        assert done.output.decode().count("No such file or directory") == 3
+        said = done.output.decode()
+        missing = said.count("No such file or directory")
+        assert (missing, said.count("Permission denied")) == ((3, 0) if kind == "bwrap" else (0, 4))
         if _AS_ROOT:
             assert one.launcher.owner != other.launcher.owner
             assert one.result.stat().st_uid == one.launcher.owner

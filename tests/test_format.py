@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 from conftest import Checkout
-from plain_reader import read_run
+from plain_reader import read_epochs, read_run
 
 from evogit.model import RunName
-from evogit.store import task
+from evogit.store import epochs, task
 from evogit.store.repository import open_repository
 from evogit.store.snapshot import Snapshot
 
@@ -39,8 +39,12 @@ def _read_with_evogit(path: Path, run: str) -> tuple[dict[str, Any], Snapshot]:
 
 
 def _normal(found: dict[str, Any]) -> dict[str, Any]:
-    records = {commit: sorted(lines, key=lambda line: int(line["seq"])) for commit, lines in found["records"].items()}
+    records = {commit: sorted(lines, key=_place) for commit, lines in found["records"].items()}
     return {**found, "records": dict(sorted(records.items())), "values": dict(sorted(found["values"].items()))}
+
+
+def _place(line: dict[str, Any]) -> tuple[int, str]:
+    return int(line["seq"]), line["agent"]
 
 
 def test_a_reader_made_of_git_and_json_agrees(toy: Checkout) -> None:
@@ -63,10 +67,18 @@ def test_old_runs_stay_readable(bundle: Path, new_checkout: Callable[..., Checko
     assert snapshot.evaluator == expected["evaluator"]
     assert snapshot.leaders() == expected["leaders"]
     assert _normal(read_run(checkout.path, expected["run"], checkout.environment)) == expected["reading"]
+    repo = open_repository(checkout.path)
+    found = [(one.evaluator, one.commit) for one in epochs.of(repo, task.read(repo, RunName(expected["run"])))]
+    assert found == read_epochs(checkout.path, expected["run"], checkout.environment)
+    assert [evaluator for evaluator, _ in found] == expected.get("epochs", [expected["evaluator"]])
 
 
 def test_fixtures_are_there() -> None:
-    assert [path.name for path in sorted(_DATA.glob("*.bundle"))] == ["run-v1-family.bundle", "run-v1.bundle"]
+    assert [path.name for path in sorted(_DATA.glob("*.bundle"))] == [
+        "run-v1-epochs.bundle",
+        "run-v1-family.bundle",
+        "run-v1.bundle",
+    ]
 
 
 def test_trailers_are_what_git_takes_for_trailers(toy: Checkout) -> None:

@@ -247,8 +247,8 @@ def test_policies_without_shares_plan_as_they_did(family: Family) -> None:
     family.child(family.base, value=2.0)
     graph = family.graph()
     old, new = (
-        Planner(family.repo, graph, Policy(selection="tournament", merges=0.3, **more))
-        for more in ({}, {"reverts": 0.5})
+        Planner(family.repo, graph, Policy(selection="tournament", merges=0.3, reverts=reverts))
+        for reverts in (0.0, 0.5)
     )
     assert [old.plan(seed) for seed in range(50)] == [new.plan(seed) for seed in range(50)]
     mixed = Planner(family.repo, graph, Policy(selection="greedy", minimizes=0.3, transplants=0.6, reverts=0.3))

@@ -17,7 +17,7 @@ import pytest
 from conftest import Checkout
 
 from evogit import assembly
-from evogit.errors import ConfigError, EvaluatorBroken, UsageError
+from evogit.errors import ConfigError, EvaluatorBroken
 from evogit.evaluation import editable
 from evogit.evaluation.meter import CommandMeter
 from evogit.model import Measurement, Status, TreeId
@@ -487,24 +487,21 @@ def test_clean_removes_setups_with_the_last_run_and_not_before(new_crowd: Callab
     assert crowd.places() == []
 
 
-def _sandbox(environment: dict[str, str]) -> Sandbox:
-    try:
-        return choose(Wish(kind="bwrap", where="a test", trusted=False, caller=environment))
-    except UsageError as error:
-        pytest.skip(str(error))
+def _sandbox(environment: dict[str, str], kind: str) -> Sandbox:
+    return choose(Wish(kind=kind, where="a test", trusted=False, caller=environment))
 
 
 def test_in_a_sandbox_what_is_beside_the_tree_is_there_and_read_only(
-    new_crowd: Callable[..., Crowd], tmp_path: Path
+    new_crowd: Callable[..., Crowd], tmp_path: Path, kind: str
 ) -> None:
     tries = "echo 9 > deps/inner/value; rm -f src/made.txt/; echo 9 > $(readlink src/made.txt)"
     crowd = new_crowd(_counting(tmp_path).replace("command = '", f"command = '{tries}; "), _FILES)
-    assert crowd.meter(sandbox=_sandbox(crowd.environment)).measure(crowd.tree()).value == 10.0
+    assert crowd.meter(sandbox=_sandbox(crowd.environment, kind)).measure(crowd.tree()).value == 10.0
     place = crowd.places()[0]
     assert [(place / name).read_text() for name in ("deps/inner/value", "src/made.txt")] == ["4\n", "5\n"]
 
 
-def test_in_a_sandbox_a_carried_environment_finds_its_interpreter(new_crowd: Callable[..., Crowd]) -> None:
+def test_in_a_sandbox_a_carried_environment_finds_its_interpreter(new_crowd: Callable[..., Crowd], kind: str) -> None:
     crowd = new_crowd(
         "carry = ['.venv']\ncommand = '.venv/bin/python bench/run.py'",
         {"src/pack.py": "value = 3\n", "bench/run.py": "import pack; print('score', pack.value)\n"},
@@ -514,7 +511,7 @@ def test_in_a_sandbox_a_carried_environment_finds_its_interpreter(new_crowd: Cal
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(work / ".venv")], check=True)
     packages = next((work / ".venv/lib").glob("python*/site-packages"))
     (packages / "pack.pth").write_text(f"{work}/src\n")
-    sandbox = _sandbox(crowd.environment)
+    sandbox = _sandbox(crowd.environment, kind)
     crowd.environment = {**crowd.environment, "PATH": "/usr/bin:/bin"}
     found = crowd.meter(sandbox=sandbox).measure(crowd.tree())
     assert found.value == 3.0, found.feedback

@@ -215,7 +215,7 @@ def test_nothing_to_edit(here: Checkout, keys: str) -> None:
 
 
 def test_an_agent_there_is_not(here: Checkout) -> None:
-    message = "no agent definition 'tunner'; there are: merger, tuner"
+    message = "no agent definition 'tunner'; there are: merger, surgeon, tuner"
     untouched(here, message, ("run", "--agent", "tunner"))
     write(here, "evogit.toml", CONFIG + '[[agents]]\nuse = "tunner"\n')
     untouched(here, message, ("run",))

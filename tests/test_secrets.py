@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import psutil
 import pytest
-from cage import why_not
+from cage import KINDS, why_not
 from conftest import CONFIG, Checkout
 
 _KEYS = {
@@ -98,15 +98,15 @@ def _stored(checkout: Checkout) -> Iterator[str]:
                 yield from _found(str(path), path.read_bytes())
 
 
-@pytest.mark.parametrize("sandbox", ["none", "bwrap"])
+@pytest.mark.parametrize("sandbox", ["none", *KINDS])
 def test_keys_are_found_nowhere(toy: Checkout, world: Mapping[str, str], sandbox: str) -> None:
     """The score command itself tells all it can see; what it tells is stored as feedback, and holds no key.
 
     Without a sandbox it looks at its own environment only: the kernel shows a process those of others of its user.
     """
-    if sandbox == "bwrap" and (reason := why_not()):
+    if sandbox != "none" and (reason := why_not(sandbox)):
         pytest.skip(reason)
-    (toy.path / "bench.py").write_text(_TELL_ALL.replace("LOOK_AROUND", str(sandbox == "bwrap")))
+    (toy.path / "bench.py").write_text(_TELL_ALL.replace("LOOK_AROUND", str(sandbox != "none")))
     (toy.path / "evogit.toml").write_text(CONFIG)
     toy.commit("An evaluator that tells all")
     trusting = {"EVOGIT_SANDBOX": sandbox, "EVOGIT_I_TRUST_THIS_CODE": "1" if sandbox == "none" else ""}

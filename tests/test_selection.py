@@ -46,6 +46,17 @@ def test_greedy_takes_the_best_and_crosses_plateaus(family: Family) -> None:
     assert all(share == pytest.approx(0.25, abs=0.03) for share in shares.values())
 
 
+def test_origin_goes_back_to_where_the_best_was_first_reached(family: Family) -> None:
+    better = family.child(family.base, value=2.0)
+    best = family.child(better, value=3.0)
+    same = family.child(family.child(best, value=3.0), value=3.0)
+    shares = _shares(family, "origin")
+    assert shares[(best,)] == pytest.approx(0.5 + 0.1 / 3, abs=0.03)
+    assert shares[(better,)] == pytest.approx(0.2, abs=0.03)
+    assert shares[(family.base,)] == pytest.approx(0.2, abs=0.03)
+    assert shares[(same,)] == pytest.approx(0.1 / 3, abs=0.02)
+
+
 def test_base_is_best_of_n(family: Family) -> None:
     family.child(family.base, value=3.0)
     assert _shares(family, "base") == {(family.base,): 1.0}

@@ -16,7 +16,7 @@ from evogit.config import parse
 from evogit.errors import ConfigError
 from evogit.evaluation import junit
 from evogit.evaluation.meter import CommandMeter
-from evogit.evaluator import digest
+from evogit.evaluator_table import digest
 from evogit.model import Measurement, Status, TreeId
 from evogit.sandbox import Launcher
 from evogit.store import task
@@ -133,8 +133,8 @@ def test_an_exit_code_as_the_score(
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("", "evaluator needs one of 'command' and 'pytest'"),
-        ("command = 'x'\npytest = 'tests'", "evaluator needs one of 'command' and 'pytest'"),
+        ("", "evaluator needs one of 'command', 'pytest' and 'function'"),
+        ("command = 'x'\npytest = 'tests'", "evaluator needs one of 'command', 'pytest' and 'function'"),
         (
             "command = 'x'\nresult = 'xml'",
             "evaluator.result is 'xml': use 'file', 'stdout-json', 'regex', 'exit-code' or 'junit'",
@@ -339,6 +339,7 @@ def pytest_runtest_makereport(item, call):
         {"test_more__py": "def test_more(): pass\n"},
         {"evil_SLASH___init____py": _HOOK, "evil-1.dist-info_SLASH_entry_points__txt": "[pytest11]\nevil = evil\n"},
         {"sitecustomize__py": "raise SystemExit(0)\n"},
+        {"pytest__toml": '[pytest]\naddopts = ["--co"]\n'},
     ],
 )
 def test_no_candidate_wins_by_files_beside_the_tests(new_bench: Callable[..., Bench], files: dict[str, str]) -> None:
@@ -379,6 +380,53 @@ def test_settings_that_need_a_plugin_say_how_to_name_it(new_bench: Callable[...,
         "exit code 4",
     ]
     assert bench.measure('pytest = "-p pytest_timeout tests/"').value == 2.0
+
+
+_OF_COLOURS = """import colorsys
+from pkg.code import half
+
+
+def test_half():
+    assert half(colorsys.rgb_to_hsv(0, 0, 4)[2]) == 2
+"""
+
+
+@pytest.mark.parametrize("name", ["colorsys", "click"])
+def test_modules_of_others_are_not_the_candidates(name: str, new_bench: Callable[..., Bench]) -> None:
+    test = f"import {name}\ndef test_it(): assert not hasattr({name}, 'fake')\n"
+    bench = new_bench(_project(**{"tests/test_code.py": test, f"src/pkg/{name}.py": ""}))
+    meter = bench.meter('pytest = "tests/"')
+    files = {f"{folder}{name}__py": "fake = True\n" for folder in ("", "src_SLASH_")}
+    assert meter.measure(bench.tree(**files)).value == 1.0
+    assert meter.measure(bench.tree(**{f"{name}_SLASH___init____py": "fake = True\n"})).value == 1.0
+
+
+def test_too_many_modules_are_the_candidates_failure(new_bench: Callable[..., Bench]) -> None:
+    bench = new_bench(_project())
+    files = {f"{'long' * 50}{number}__py": "" for number in range(600)}
+    found = bench.meter('pytest = "tests/"').measure(bench.tree(**files))
+    assert (found.status, found.feedback) == (
+        Status.FAILED, "it has 600 Python modules that the base has not; that is too many to test",
+    )  # fmt: skip
+
+
+def test_a_project_may_have_a_module_that_is_named_like_a_standard_one(new_bench: Callable[..., Bench]) -> None:
+    own = "def rgb_to_hsv(*given): return given\n"
+    bench = new_bench(_project(**{"tests/test_code.py": _OF_COLOURS, "src/colorsys.py": own}))
+    meter = bench.meter('pytest = "tests/"')
+    assert meter.measure(bench.tree()).value == 1.0
+    assert meter.measure(bench.tree(src_SLASH_colorsys__py="def rgb_to_hsv(*given): return 0, 0, 0\n")).value == 0.0
+
+
+def test_what_the_projects_own_tests_replace_is_not_held_against_candidates(new_bench: Callable[..., Bench]) -> None:
+    patches = "import time\ntime.sleep = lambda seconds: None\n"
+    bench = new_bench(_project(**{"tests/conftest.py": patches}))
+    meter = bench.meter('pytest = "tests/"')
+    assert meter.measure(bench.tree()).value == 2.0
+    assert meter.measure(bench.tree(src_SLASH_pkg_SLASH_code__py=_RIGHT)).value == 4.0
+    found = meter.measure(bench.tree(src_SLASH_pkg_SLASH_code__py=f"import math\nmath.isclose = max\n{_RIGHT}"))
+    assert found.status is Status.FAILED
+    assert found.feedback.startswith("what judges was tampered with: math is as it was: math.isclose was replaced\n")
 
 
 def test_a_report_of_any_runner_by_its_path(new_bench: Callable[..., Bench]) -> None:

@@ -90,14 +90,18 @@ def agent_command(
         for line in crew.mended:
             out.print(plain(line))
         out.print(plain(f"agent {crew.name} of run {task.run}"))
-        reason = crew.agent.run()
+        while (reason := crew.agent.run()) is None:
+            crew.enter_epoch()
+            out.print(
+                plain(f"{context.epoch_words(repo, crew.agent.task)}; the best of before are measured again first")
+            )
         crew.agent.graph.refresh()
         value = crew.agent.graph.field.best
         base = crew.agent.snapshot.candidates.get(task.definition.base)
         base_value = base.value(crew.agent.snapshot.evaluator) if base else None
         out.print(
             plain(
-                f"{crew.name}: {crew.agent.evaluated} evaluations; stopped: {reason}; "
+                f"{crew.name}: {crew.evaluated} evaluations; stopped: {reason}; "
                 f"best of the run {number(value)} {gain(value, base_value)}".rstrip()
             )
         )

@@ -92,7 +92,7 @@ def _show(found: Found, as_json: bool) -> None:
     for key, value in values.items():
         out.print(plain(f"{key:12} {MEANINGS[key]}"))
         if key not in ("summary", "needs"):
-            out.print(plain(f"{'':12} here: {'not set' if value is None else value}"))
+            out.print(plain(f"{'':12} here: {'not set' if value in (None, {}) else value}"))
 
 
 def _check(name: str) -> str | None:

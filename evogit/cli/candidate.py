@@ -6,7 +6,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 import msgspec
@@ -17,12 +17,13 @@ from evogit.cli import confine, context
 from evogit.cli.context import Reading
 from evogit.cli.output import console, gain, local_time, number, plain, print_json
 from evogit.cli.signals import StopSignals
-from evogit.model import CommitId, Measurement, Status, TreeId
+from evogit.model import Artifact, CommitId, Measurement, Status, TreeId
 from evogit.records import Merge, Score, Verdict
 from evogit.sandbox import Cancelled, Launcher
 from evogit.store import commits, freeze, scratch, task
 from evogit.store.task import Task
 
+_LINES_SHOWN, _WIDTH_SHOWN = 40, 300
 _REV = click.argument("revision", metavar="REV", required=False)
 
 
@@ -64,7 +65,8 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
             donor = CommitId(made.donor)
             out.print(plain(f"donor    {donor[:12]}  {number(reading.value(donor))}  {reading.subject(donor)}"))
         if made.merge:
-            _show_merge(out, made.merge, parents, value)
+            born = found.born_under or reading.snapshot.evaluator
+            _show_merge(out, made.merge, parents, found.value(born), reading.measured_by(born))
     for verdict in found.verdicts if found else []:
         _show_verdict(out, verdict)
     for score in scores:
@@ -88,12 +90,17 @@ def _why_unscored(reading: Reading, commit: CommitId) -> str:
     return f"not measured itself: its files are those of {twin[:12]}, which scored {number(reading.value(twin))}"
 
 
-def _show_merge(out: Console, merge: Merge, parents: Sequence[CommitId], value: float | None) -> None:
-    """Say what came together, and what the whole is beyond the sum of the gains (in genetics: epistasis)."""
+def _show_merge(out: Console, merge: Merge, parents: Sequence[CommitId], value: float | None, other: str) -> None:
+    """Say what came together, and what the whole is beyond the sum of the gains (in genetics: epistasis).
+
+    All numbers are of one epoch, that in which it was merged; `other` names it unless it is the present one.
+    """
     before = merge.base_value
     gains = [known - before for known in merge.values]
     brought = "  ".join(f"{parent[:9]} {amount:+.4g}" for parent, amount in zip(parents, gains))
-    out.print(plain(f"merge    from {merge.base[:9]}  {number(before)}:  {brought}"))
+    out.print(
+        plain(f"merge    from {merge.base[:9]}  {number(before)}:  {brought}{f'  (in {other})' if other else ''}")
+    )
     if value is not None:
         whole, together = value - before, sum(gains)
         beyond = 0.0 if math.isclose(whole, together, rel_tol=1e-9) else whole - together
@@ -101,7 +108,8 @@ def _show_merge(out: Console, merge: Merge, parents: Sequence[CommitId], value: 
 
 
 def _show_score(out: Console, score: Score, reading: Reading) -> None:
-    other = "" if score.evaluator == reading.snapshot.evaluator else "  by another evaluator: not comparable"
+    epoch = reading.measured_by(score.evaluator)
+    other = f"; of {epoch}, not comparable" if epoch else ""
     said = number(score.value) if score.value is not None else score.status.value
     out.print(
         plain(
@@ -114,6 +122,21 @@ def _show_score(out: Console, score: Score, reading: Reading) -> None:
             out.print(plain(f"  {title}  {name} = {amount:.6g}"))
     for line in score.feedback.splitlines():
         out.print(plain(f"  | {line}"))
+    _show_artifacts(out, score.artifacts, score.artifacts_left_out)
+
+
+def _show_artifacts(out: Console, artifacts: Mapping[str, Artifact], left_out: int) -> None:
+    """Show what an evaluation left: long lines and texts are cut here once more."""
+    for name, artifact in artifacts.items():
+        digest = f"  sha256 {artifact.sha256}" if artifact.sha256 else ""
+        out.print(plain(f"  artifact  {name}  {artifact.bytes} bytes{digest}"))
+        lines = artifact.text.splitlines()
+        for line in lines[:_LINES_SHOWN]:
+            out.print(plain(f"  | {line if len(line) <= _WIDTH_SHOWN else line[:_WIDTH_SHOWN] + '…'}"))
+        if len(lines) > _LINES_SHOWN:
+            out.print(f"  … {len(lines) - _LINES_SHOWN} more lines; --json has them")
+    if left_out:
+        out.print(f"  {left_out} more artifacts were left out")
 
 
 @click.command("best")
@@ -201,3 +224,4 @@ def _print_measurement(commit: CommitId, measured: Measurement, sandbox: str, as
             out.print(plain(f"  {title}  {name} = {amount:.6g}"))
     for line in measured.feedback.splitlines():
         out.print(plain(f"  | {line}"))
+    _show_artifacts(out, measured.artifacts, measured.artifacts_left_out)

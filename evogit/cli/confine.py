@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import click
 
-from evogit.sandbox import BWRAP, NONE, Sandbox, Wish, choose
+from evogit.sandbox import NONE, Sandbox, Wish, choose
 from evogit.store import user_git
 from evogit.store.repository import Repository
 
@@ -19,14 +19,15 @@ _YES = ("1", "true", "yes", "on")
 
 
 def sandbox_options(function: _F) -> _F:
-    """Add the options; they are kept with the call, for `sandbox` and `kind`."""
+    """Add the options; they are kept with the call, for `sandbox`."""
     trusted = click.option(
         "--i-trust-this-code", is_flag=True, expose_value=False, callback=_keep(_TRUSTED),
         help="Allow candidates to run unconfined, with --sandbox none",
     )  # fmt: skip
     kind = click.option(
         "--sandbox", metavar="KIND", expose_value=False, callback=_keep(_KIND),
-        help="What confines candidates: bwrap (bubblewrap), none, or auto: bwrap, or else nothing is run",
+        help="What confines candidates: bwrap (bubblewrap), landlock, none, or auto: bwrap, else landlock, "
+        "else nothing is run",
     )  # fmt: skip
     return kind(trusted(function))
 
@@ -34,11 +35,6 @@ def sandbox_options(function: _F) -> _F:
 def probed_option(function: _F) -> _F:
     """Add the option by which `evogit run` tells its agents that it has seen the sandbox hold."""
     return click.option("--probed", is_flag=True, hidden=True, expose_value=False, callback=_keep(_PROBED))(function)
-
-
-def kind(repo: Repository) -> str:
-    """Return what records will say of the sandbox."""
-    return NONE if _asked(repo)[0] == NONE else BWRAP
 
 
 def sandbox(repo: Repository) -> Sandbox:

@@ -16,9 +16,10 @@ import msgspec
 from evogit.config import Stop
 from evogit.errors import UsageError
 from evogit.model import AgentName, CommitId, parse_run_name
-from evogit.phylogeny import Phylogeny
-from evogit.store import amendments, commits, definitions, refs, repository, task
+from evogit.phylogeny import Phylogeny, to_measure_again
+from evogit.store import amendments, commits, definitions, epochs, refs, repository, task
 from evogit.store.candidate import Candidate
+from evogit.store.epochs import Epoch
 from evogit.store.repository import Repository
 from evogit.store.sizes import Sizes
 from evogit.store.snapshot import Snapshot
@@ -122,6 +123,12 @@ def adopt(repo: Repository, chosen: Task, wanted: Mapping[str, bytes]) -> Task:
     return amendments.amend(repo, chosen.run, signature, message=message, agents=missing)[0]
 
 
+def epoch_words(repo: Repository, task: Task) -> str:
+    """Return which epoch a run is in."""
+    now = epochs.of(repo, task)[-1]
+    return f"run {task.run} is in epoch {now.number}, measured by evaluator {now.evaluator[:12]}"
+
+
 @dataclass(frozen=True)
 class Reading:
     """A run as it stands: the repository, the task, and the snapshot of all its journals."""
@@ -136,6 +143,28 @@ class Reading:
         graph = Phylogeny(self.repo, self.snapshot, self.task.definition.base)
         graph.refresh()
         return graph
+
+    @cached_property
+    def epochs(self) -> list[Epoch]:
+        """The epochs of the run, the present one last."""
+        return epochs.of(self.repo, self.task)
+
+    def measured_by(self, evaluator: str) -> str:
+        """Return which epoch a score is of; an empty string for those that count now."""
+        return "" if evaluator == self.snapshot.evaluator else epochs.named(self.epochs, evaluator)
+
+    def to_measure_again(self) -> list[CommitId]:
+        """Return the candidates of earlier epochs that agents measure before they try anything new."""
+        return to_measure_again(self.repo, self.graph, epochs.before(self.epochs))
+
+    def followed(self) -> Reading:
+        """Return the run as its task says now; itself when that says nothing new. The snapshot stays the same one."""
+        heard = amendments.follow(self.repo, self.task)
+        if heard is self.task:
+            return self
+        if heard.definition.evaluator != self.snapshot.evaluator:
+            self.snapshot.judge_by(heard.definition.evaluator)
+        return Reading(self.repo, heard, self.snapshot)
 
     @property
     def base_value(self) -> float | None:
@@ -160,7 +189,8 @@ class Reading:
         if any(candidate.verdicts for candidate in self.snapshot.candidates.values()):
             self.graph.refresh()
             return self.graph.best()
-        return self._sizes.least([self.snapshot.candidates[commit] for commit in self.snapshot.leaders()])
+        leaders = [self.snapshot.candidates[commit] for commit in self.snapshot.leaders()]
+        return self._sizes.least(leaders, self.snapshot.evaluator)
 
     @cached_property
     def _sizes(self) -> Sizes:
@@ -173,6 +203,11 @@ class Reading:
             UsageError: nothing has a score yet.
         """
         found = self.find_best()
+        if found is None and len(self.epochs) > 1:
+            raise UsageError(
+                f"nothing in run {self.task.run} has a score in epoch {len(self.epochs)} yet; `evogit run --run "
+                f"{self.task.run}` measures the best of before again first"
+            )
         if found is None:
             raise UsageError(f"nothing in run {self.task.run} has a score yet")
         return found

@@ -113,8 +113,8 @@ def pr_command(
     if dry_run:
         _print_plan(proposal, wish, user)
     elif print_body:
-        trial = _measure(reading, proposal, repeat, signals)
-        click.echo(_text(reading, proposal, trial, wish, user), nl=False)
+        trial, sandbox = _measure(reading, proposal, repeat, signals)
+        click.echo(_text(reading, proposal, (trial, sandbox), wish, user), nl=False)
     else:
         done = _propose(reading, proposal, wish, user, signals)
         pushed = _push(proposal, done, wish, signals)
@@ -160,8 +160,8 @@ def _propose(reading: Reading, proposal: Proposal, wish: _Wish, user: str, signa
     if found.is_current and found.tip:
         return _Done(number=found.number, commit=found.tip, how="unchanged", trial=None)
     taken = publishing.proposed(reading.repo, wish.remote, reading.task.run, os.environ) if wish.remote else ()
-    trial = _measure(reading, proposal, wish.repeat, signals)
-    text = _text(reading, proposal, trial, wish, user)
+    trial, sandbox = _measure(reading, proposal, wish.repeat, signals)
+    text = _text(reading, proposal, (trial, sandbox), wish, user)
     commit = landing.write_commit(reading.repo, text, proposal.tree, proposal.parents, os.environ)
     before = pull_branch.put(proposal, commit, signed_off=signed_off, taken=taken)
     if before.is_current and before.tip:
@@ -169,7 +169,8 @@ def _propose(reading: Reading, proposal: Proposal, wish: _Wish, user: str, signa
     return _Done(number=before.number, commit=commit, how="updated" if before.tip else "new", trial=trial)
 
 
-def _measure(reading: Reading, proposal: Proposal, repeat: int, signals: StopSignals) -> Trial:
+def _measure(reading: Reading, proposal: Proposal, repeat: int, signals: StopSignals) -> tuple[Trial, str]:
+    """Return what was measured, and what it was confined by."""
     launcher = Launcher(lambda: signals.reason is not None, confine.sandbox(reading.repo))
     folder = scratch.folder(reading.repo, reading.task.run, scratch.for_evaluation())
     try:
@@ -183,7 +184,7 @@ def _measure(reading: Reading, proposal: Proposal, repeat: int, signals: StopSig
         scratch.remove(folder)
     if signals.reason is not None:
         sys.exit(signals.exit_code)
-    return trial
+    return trial, launcher.kind
 
 
 def _measure_fresh(reading: Reading, folder: Path, launcher: Launcher, tree: TreeId) -> Measurement:
@@ -196,11 +197,12 @@ def _tell(side: str, measured: Measurement) -> None:
     click.echo(f"evogit: {side} {said}  in {measured.seconds:.3g} s", err=True)
 
 
-def _text(reading: Reading, proposal: Proposal, trial: Trial, wish: _Wish, user: str) -> str:
+def _text(reading: Reading, proposal: Proposal, measured: tuple[Trial, str], wish: _Wish, user: str) -> str:
+    trial, sandbox = measured
     name = wish.remote.name if wish.remote and wish.remote.is_configured else "origin"
     found = pull_request.facts(
         proposal, reading.snapshot, trial, remote=name, user=user, signoff=wish.signoff,
-        where=(confine.kind(reading.repo), platform.node()[:64] or "unknown"),
+        where=(sandbox, platform.node()[:64] or "unknown"),
     )  # fmt: skip
     return pull_text.message(found)
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from evogit.cli import context
 from evogit.cli.context import Reading
 from evogit.cli.output import gain, local_time, number, plain, safe
 from evogit.model import AgentName, CommitId, RunName
@@ -33,22 +34,29 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def hear(self, state: State) -> None:
-        """Say when people pause the run or let it go on."""
-        if state is not self._state:
-            self._state = state
-            self._console.print(plain(f"run {self._reading.task.run} {_words(state, self._reading.task.run)}"))
+    def hear(self, reading: Reading) -> None:
+        """Say when people pause the run or let it go on, or another epoch begins."""
+        old, self._reading = self._reading, reading
+        if reading.task.definition.evaluator != old.task.definition.evaluator:
+            self._best = reading.snapshot.best_value
+            self._console.print(plain(context.epoch_words(reading.repo, reading.task)))
+        if reading.task.state is not self._state:
+            self._state = reading.task.state
+            self._console.print(plain(f"run {reading.task.run} {_words(self._state, reading.task.run)}"))
 
     def update(self, events: Sequence[Event]) -> None:
         """Print what is new."""
         for event in scores(events):
             record = event.record
             assert isinstance(record, Score)
-            better = record.value is not None and (
-                self._best is None or self._reading.snapshot.is_better(record.value, self._best)
+            other = self._reading.measured_by(record.evaluator)
+            better = (
+                not other
+                and record.value is not None
+                and (self._best is None or self._reading.snapshot.is_better(record.value, self._best))
             )
             self._best = record.value if better else self._best
-            what = _subject(self._reading, event.commit)
+            what = _subject(self._reading, event.commit) + (f"  ({other})" if other else "")
             said = number(record.value) if record.value is not None else record.status.value
             mark = "best" if better else ""
             self._console.print(plain(f"{local_time(record.at)}  {record.agent}  {said:>12}  {mark:4}  {what}"))
@@ -71,9 +79,9 @@ class Board:
     def __exit__(self, *details: object) -> None:
         self._live.__exit__(None, None, None)
 
-    def hear(self, state: State) -> None:
+    def hear(self, reading: Reading) -> None:
         """Show from now on what people want of the run."""
-        self._state = state
+        self._reading, self._state = reading, reading.task.state
 
     def update(self, events: Sequence[Event]) -> None:
         """Draw what is known now."""
@@ -88,7 +96,8 @@ class Board:
         best = snapshot.best_value
         done = snapshot.evaluations_of(self._session)
         of = f" of {self._evals}" if self._evals else ""
-        title = f"run {self._reading.task.run}: {done}{of} evaluations, best {number(best)}"
+        epoch = f", epoch {len(self._reading.epochs)}" if len(self._reading.epochs) > 1 else ""
+        title = f"run {self._reading.task.run}{epoch}: {done}{of} evaluations, best {number(best)}"
         if self._state is not State.RUNNING:
             title = f"{title}; {_words(self._state, self._reading.task.run)}"
         base = self._reading.base_value
@@ -99,12 +108,13 @@ class Board:
             record = event.record
             assert isinstance(record, Score)
             said = number(record.value) if record.value is not None else record.status.value
+            other = self._reading.measured_by(record.evaluator)
             table.add_row(
                 local_time(record.at),
                 f"{record.agent} ({self._count[AgentName(record.agent)]})",
                 said,
-                plain(_subject(self._reading, event.commit)),
-                style="bold" if record.value is not None and record.value == best else "",
+                plain(_subject(self._reading, event.commit) + (f"  ({other})" if other else "")),
+                style="bold" if not other and record.value is not None and record.value == best else "",
             )
         return table
 

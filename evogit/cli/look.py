@@ -21,7 +21,10 @@ from evogit.store.candidate import Event
 @context.run_option
 @context.json_option
 def log_command(count: int, everything: bool, run: str | None, as_json: bool) -> None:
-    """List what was tried, newest first."""
+    """List what was tried, newest first.
+
+    Scores of other epochs say so: they were given by another evaluator, and are not compared.
+    """
     reading = context.read_run(run)
     events = [
         Event(candidate.id, score) for candidate in reading.snapshot.candidates.values() for score in candidate.scores
@@ -38,8 +41,9 @@ def log_command(count: int, everything: bool, run: str | None, as_json: bool) ->
         assert isinstance(record, Score)
         said = number(record.value) if record.value is not None else record.status.value
         who = f"{event.commit[:9]}  {said:>12}  {local_time(record.at)}  {record.agent}"
-        style = "bold" if record.value is not None and record.value == best else ""
-        out.print(plain(f"{who}  {_subject(reading, event.commit)}"), style=style)
+        other = reading.measured_by(record.evaluator)
+        style = "bold" if not other and record.value is not None and record.value == best else ""
+        out.print(plain(f"{who}  {_subject(reading, event.commit)}{f'  ({other})' if other else ''}"), style=style)
 
 
 def _subject(reading: Reading, commit: CommitId) -> str:
@@ -53,6 +57,8 @@ def _log_row(reading: Reading, event: Event) -> dict[str, object]:
         "commit": event.commit,
         "status": record.status.value,
         "value": record.value,
+        "evaluator": record.evaluator,
+        "epoch": [epoch.number for epoch in reading.epochs if epoch.evaluator == record.evaluator],
         "at": record.at,
         "agent": AgentName(record.agent),
         "seconds": record.seconds,
@@ -80,6 +86,7 @@ def runs_command(as_json: bool) -> None:
                 "base": reading.task.definition.base,
                 "state": reading.task.state.value,
                 "goal": reading.task.goal,
+                "epoch": len(reading.epochs),
                 "agents": len(reading.snapshot.agents),
                 "evaluations": reading.snapshot.evaluations,
                 "base_value": reading.base_value,
@@ -104,6 +111,7 @@ def _run_line(row: dict[str, object]) -> str:
     base, best = row["base_value"], row["best_value"]
     base_value, best_value = (value if isinstance(value, float) else None for value in (base, best))
     state = "" if row["state"] == "running" else f" ({row['state']})"
+    state += "" if row["epoch"] == 1 else f" (epoch {row['epoch']})"
     goal, _, more = str(row["goal"]).partition("\n")
     return (
         f"{row['run']}{state}  {row['evaluations']} evaluations by {row['agents']} agents  "

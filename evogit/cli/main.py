@@ -36,6 +36,7 @@ _COMMANDS = {
     "plan": ("plan", "Show what an agent would do next"),
     "verdict": ("people", "Say what you think of a candidate"),
     "goal": ("people", "Show or change the goal of a run"),
+    "evaluator": ("evaluator", "Show or change what measures a run"),
     "stop": ("people", "Stop the agents of a run"),
     "pause": ("people", "Let the agents of a run wait"),
     "resume": ("people", "Let a run go on"),

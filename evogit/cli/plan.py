@@ -59,6 +59,8 @@ def plan_command(
     first = reading.snapshot.next_seq(name) + 1
     plans = [planner.plan(seed_of(seed, name, first + number)) for number in range(draws)]
     made = [plan for plan in plans if plan]
+    if not as_json and (again := reading.to_measure_again()):
+        console().print(plain(f"first {len(again)} of the best of earlier epochs are measured again; then:"))
     if as_json:
         _print_json(reading, name, chosen, made, draws)
     elif draws == 1:
@@ -110,6 +112,7 @@ def _print_json(reading: Reading, name: AgentName, policy: Policy, plans: list[P
             "agent": name,
             "policy": asdict(policy),
             "seen": reading.snapshot.seen(),
+            "to_measure_again": reading.to_measure_again(),
             "draws": draws,
             "counts": [{**_as_json(plan), "count": count} for plan, count in _counted(plans)],
             "plans": [{"seed": plan.seed, **_as_json(plan)} for plan in plans[:_LISTED]],
@@ -153,7 +156,7 @@ def _replay(reading: Reading, commit: CommitId, as_json: bool) -> None:
     if not is_agent_name(made.use):
         # A record may come from anybody: it names no file here.
         raise UsageError(f"{commit[:12]} was planned by {made.use!r}, which is the name of no agent definition")
-    plan = _again(reading, made)
+    plan = _again(reading, made, found.born_under if found else None)
     parents = tuple(commits.parents(reading.repo, commit))
     donor = (CommitId(made.donor),) if made.donor else ()
     # A plan to take a change over may have ended as an edit, but never the other way round.
@@ -178,9 +181,10 @@ def _replay(reading: Reading, commit: CommitId, as_json: bool) -> None:
     sys.exit(0 if same else 1)
 
 
-def _again(reading: Reading, made: Proposal) -> Plan | None:
+def _again(reading: Reading, made: Proposal, evaluator: str | None) -> Plan | None:
     definition = reading.task.definition
-    then = Snapshot(reading.repo, reading.task.run, definition.evaluator, definition.config.direction, until=made.seen)
+    counted = evaluator or definition.evaluator
+    then = Snapshot(reading.repo, reading.task.run, counted, definition.config.direction, until=made.seen)
     then.refresh()
     graph = Phylogeny(reading.repo, then, definition.base)
     graph.refresh()

@@ -13,18 +13,18 @@ import click
 import msgspec
 from rich.console import Console
 
-from evogit import lineup
-from evogit.cli import confine, context
+from evogit import assembly, lineup
+from evogit.cli import confine, context, taking_up
 from evogit.cli.beside import Beside, remote_option
 from evogit.cli.context import Reading
 from evogit.cli.live import Board, Lines
 from evogit.cli.output import console, gain, number, plain, print_json
 from evogit.cli.signals import StopSignals
 from evogit.config import AgentUse, Stop, is_agent_name, is_path
-from evogit.errors import EvaluatorBroken, EvogitError, StorageError, UsageError
-from evogit.model import RunName, parse_run_name
-from evogit.sandbox import BWRAP, NONE
-from evogit.store import amendments, definitions, freeze, private, refs, repository, task, trust
+from evogit.errors import EvaluatorBroken, EvogitError, StorageError, Untrusted, UsageError
+from evogit.model import parse_run_name
+from evogit.sandbox import BWRAP, LANDLOCK, NONE, Sandbox
+from evogit.store import definitions, freeze, refs, repository, task, trust
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
 from evogit.store.task import Definition, Task
@@ -83,12 +83,14 @@ def run_command(
     refs.refuse_blocking_refs(repo, parse_run_name(run) if run else None)
     frozen = freeze.freeze(repo)
     uses, own = _uses(repo, wish, frozen.definition)
+    assembly.refuse_missing(frozen.definition.config.evaluator, os.environ)
     sandbox = confine.sandbox(repo)
     sandbox.close()  # it held; each agent makes its own
     out = console(stderr=True)
     beside = Beside(repo, remote, out) if remote else None
     error = beside.first(None, tasks_only=True) if beside else ""
-    chosen, begun = _take_up(repo, replace(frozen.definition, agents=own), wish)
+    wanted = replace(frozen.definition, agents=own)
+    chosen, begun = taking_up.take_up(repo, wanted, name=wish.run, new=wish.new)
     # Its definition is that of this work tree: what it runs is what a new run would.
     trust.add(repo, chosen)
     if beside and (error := error or beside.first(chosen.run)):
@@ -96,7 +98,9 @@ def run_command(
     chosen = context.adopt(repo, task.read(repo, chosen.run), own)
     context.refuse_stopped(chosen)
     _greet(out, chosen, begun, frozen, uses)
-    out.print(plain(_SANDBOXES[sandbox.kind]))
+    if begun and not new and (hint := taking_up.run_passed_over(repo, chosen)):
+        out.print(plain(hint))
+    out.print(plain(_about(sandbox)))
     if blocker := refs.branch_blocker(repo, chosen.run):
         out.print(plain(f"{blocker} stands where branches of agents would go; they are left out, scores are not"))
     reading = _read(repo, chosen)
@@ -106,7 +110,7 @@ def run_command(
     swarm.start(repo, chosen, uses, [*_options(wish, chosen, session, stop), *confine.decided(sandbox)], os.environ)
     if beside:
         beside.begin(chosen.run)
-    _watch(swarm, reading, session, stop, signals, out, beside)
+    reading = _watch(swarm, reading, session, stop, signals, out, beside)
     if beside:
         beside.end()
         reading.snapshot.refresh()
@@ -142,59 +146,9 @@ def _parse_use(text: str) -> AgentUse:
     return AgentUse(use=name, count=int(count or 1))
 
 
-def _take_up(repo: Repository, definition: Definition, wish: _Wish) -> tuple[Task, bool]:
-    """Return the run to go on with, or the one begun now (True)."""
-    name = parse_run_name(wish.run) if wish.run else None
-    if name and name in task.names(repo):
-        if wish.new:
-            raise UsageError(
-                f"there is a run {name!r} already; leave out --new to go on with it, or choose another name"
-            )
-        found = task.read(repo, name)
-        if not _goes_on(repo, found, definition):
-            raise UsageError(
-                f"run {name!r} was begun with another definition ({_difference(found.definition, definition)}); "
-                "begin another with --new, or go back to that commit and evogit.toml"
-            )
-        return found, False
-    if name is None and not wish.new:
-        for found in task.newest(repo):
-            if _goes_on(repo, found, definition):
-                return found, False
-    _refuse_empty(repo, definition)
-    chosen = name or _new_name(repo)
-    with private.creating(repo, chosen):
-        return task.create(repo, chosen, definition, repository.committer(repo, os.environ, context.now())), True
-
-
-def _goes_on(repo: Repository, found: Task, definition: Definition) -> bool:
-    """Return whether a definition continues a run: the same one, or the same but for the base on a branch of the run.
-
-    A person who works on such a branch means to go on with that run, and not to begin another from their own commit.
-    """
-    if found.definition.key == definition.key:
-        return True
-    return refs.checked_out_run(repo) == found.run and found.definition.key[1:] == definition.key[1:]
-
-
-def _refuse_empty(repo: Repository, definition: Definition) -> None:
-    if not task.has_editable_file(repo, definition):
-        raise UsageError(
-            "no tracked file may be edited: all are protected, or none matches `editable` in evogit.toml; "
-            'name the files to evolve there, e.g. editable = ["src/**"]'
-        )
-
-
-def _difference(old: Definition, new: Definition) -> str:
-    names = ("base", "goal", "direction", "editable", "protected", "evaluator or its files")
-    return ", ".join(name for name, left, right in zip(names, old.key, new.key, strict=True) if left != right)
-
-
-def _new_name(repo: Repository) -> RunName:
-    stem = context.now().strftime("%Y%m%d-%H%M%S")
-    taken = set(task.names(repo))
-    names = [stem, *(f"{stem}-{number}" for number in range(2, 100))]
-    return next(parse_run_name(name) for name in names if name not in taken)
+def _about(sandbox: Sandbox) -> str:
+    """Return a line on what confines candidates; one that hides less says what it lacks."""
+    return f"sandbox landlock: {sandbox.described()}" if sandbox.kind == LANDLOCK else _SANDBOXES[sandbox.kind]
 
 
 def _greet(out: Console, chosen: Task, begun: bool, frozen: freeze.Frozen, uses: Sequence[AgentUse]) -> None:
@@ -237,19 +191,21 @@ def _options(wish: _Wish, chosen: Task, session: str, stop: Stop) -> list[str]:
 
 def _watch(
     swarm: Swarm, reading: Reading, session: str, stop: Stop, signals: StopSignals, out: Console, beside: Beside | None
-) -> None:
+) -> Reading:
+    """Show what agents do until the last one has ended; return the run as it is followed then."""
     view = Board(out, reading, session, stop.evals) if out.is_terminal else Lines(out, reading, session)
-    asked, heard = False, reading.task
+    asked = False
     with view:
         for _ in swarm.watch(time.sleep):
-            heard = amendments.follow(reading.repo, heard)
-            view.hear(heard.state)
+            reading = reading.followed()
+            view.hear(reading)
             view.update(reading.snapshot.refresh())
             if beside:
                 beside.tend()
             if signals.reason and not asked:
                 asked = True
                 swarm.ask_to_stop()
+    return reading
 
 
 def _finish(swarm: Swarm, reading: Reading, signals: StopSignals, wish: _Wish, session: str, out: Console) -> None:
@@ -257,18 +213,22 @@ def _finish(swarm: Swarm, reading: Reading, signals: StopSignals, wish: _Wish, s
     for where, what in reading.snapshot.problems.items():
         out.print(plain(f"warning: {where}: {what}"))
     failed = swarm.failed()
+    none_left = bool(failed) and len(failed) == len(swarm.members)
+    reasons = [_reason(member, reading.task) for member in failed]
+    if none_left and all(isinstance(reason, Untrusted) for reason in reasons):
+        raise reasons[0]  # another evaluator came from elsewhere while they worked
     if failed and reading.snapshot.best_value is None:
-        raise _reason(failed[0], reading.task)
-    for member in failed:
-        out.print(plain(f"warning: {_reason(member, reading.task)}"))
+        raise reasons[0]
+    for reason in reasons:
+        out.print(plain(f"warning: {reason}"))
     if reading.snapshot.best_value is None and not signals.reason:
         raise EvaluatorBroken(reading.snapshot.why_unscored(reading.task.definition.base))
     _report(reading, session, wish)
     if signals.reason:
         out.print(plain(f"{signals.reason}; go on with: evogit run --run {reading.task.run}"))
-    elif stopped := amendments.follow(reading.repo, reading.task).stop_reason:
+    elif stopped := reading.followed().task.stop_reason:
         out.print(plain(stopped))
-    sys.exit(signals.exit_code or (1 if failed and len(failed) == len(swarm.members) else 0))
+    sys.exit(signals.exit_code or (1 if none_left else 0))
 
 
 def _reason(member: Member, chosen: Task) -> EvogitError:
@@ -277,7 +237,7 @@ def _reason(member: Member, chosen: Task) -> EvogitError:
     if code < 0:
         return EvogitError(f"agent {member.use} was killed by signal {-code}; `evogit run --run {chosen.run}` goes on")
     words = member.complaint() or f"agent {member.use} ended with exit code {code}; see {member.log}"
-    kinds = {kind.exit_code: kind for kind in (EvogitError, StorageError, UsageError)}
+    kinds = {kind.exit_code: kind for kind in (EvogitError, StorageError, UsageError, Untrusted)}
     return kinds.get(code, EvogitError)(words)
 
 

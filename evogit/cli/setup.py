@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
 from evogit import config, doctor
-from evogit.cli import confine, context
+from evogit.cli import confine, context, trial
 from evogit.cli.output import console, plain, print_json
 from evogit.errors import UsageError
 from evogit.model import Direction, RunName, parse_run_name
@@ -47,7 +47,8 @@ def init_command(
     """Write an evogit.toml for this repository; nothing else is touched.
 
     COMMAND runs in a copy of the repository. It writes its result as JSON to the file that the environment variable
-    EVOGIT_RESULT names: {"score": 1.5}, and if it likes "metrics" and "instances" (numbers by name) and "feedback".
+    EVOGIT_RESULT names: {"score": 1.5}, and if it likes "metrics" and "instances" (numbers by name) and "feedback";
+    files for people to look at go into the folder EVOGIT_ARTIFACTS.
     """
     repo = context.open_here()
     repo.head()
@@ -81,6 +82,7 @@ def _render(
         "[evaluator]",
         f"command = {_string(score)}",
         f"timeout_s = {timeout:g}",
+        '# mode = "split"  # the command then runs apart from the candidate, and asks a worker for results',
         "",
         "# Which agents work is up to evogit, as long as nothing is said here; `evogit agents` lists them.",
         "# [[agents]]",
@@ -95,23 +97,34 @@ def _string(text: str) -> str:
 
 
 @click.command("doctor")
+@click.option("--eval", "tempt", is_flag=True, help="Try candidates on the evaluator that fake their score, too")
 @confine.sandbox_options
 @context.json_option
-def doctor_command(as_json: bool) -> None:
+def doctor_command(tempt: bool, as_json: bool) -> None:
     """Check that this repository can be evolved: Git, the configuration, the evaluator, and what was left behind.
 
-    Exit code 0: nothing is in the way; 1: something is.
+    With --eval, worthless candidates that are out for a good score are measured as well, as any candidate is: some
+    seventy tricks that were seen elsewhere, as far as they apply. Those that win are named, and what helps.
+
+    Exit code 0: nothing is in the way, and no trick wins; 1: something is, or one does.
     """
     repo = context.open_here()
     findings = doctor.check(repo, os.environ, lambda: confine.sandbox(repo))
-    if as_json:
-        print_json({"findings": [{"level": f.level, "about": f.about, "text": f.text} for f in findings]})
-    else:
+    if not as_json:
         out = console()
         styles = {"ok": "green", "warning": "yellow", "problem": "red"}
         for finding in findings:
             out.print(plain(f"{finding.level:8} {finding.about}: {finding.text}"), style=styles[finding.level])
-    sys.exit(1 if any(finding.level == "problem" for finding in findings) else 0)
+    is_fine = not any(finding.level == "problem" for finding in findings)
+    more: Mapping[str, object] = {}
+    if tempt and is_fine:
+        is_fine, tried = trial.run(repo, as_json=as_json)
+        more = {"eval": tried}
+    elif tempt:
+        console(stderr=True).print("no trick was tried on the evaluator: mend the problems first")
+    if as_json:
+        print_json({"findings": [{"level": f.level, "about": f.about, "text": f.text} for f in findings], **more})
+    sys.exit(0 if is_fine else 1)
 
 
 @click.command("clean")

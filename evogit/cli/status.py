@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import asdict
+from datetime import datetime
 
 import click
 from msgspec import to_builtins
@@ -41,6 +42,7 @@ def status_command(watch: bool, run: str | None, as_json: bool) -> None:
     _print(out, reading)
     while watch:
         time.sleep(1)
+        reading = reading.followed()
         reading.snapshot.refresh()
         reading.graph.refresh()
         out.clear()
@@ -57,6 +59,10 @@ def _status(reading: Reading) -> dict[str, object]:
         "goal": reading.task.goal,
         "direction": definition.config.direction.value,
         "evaluator": definition.evaluator,
+        "epoch": len(reading.epochs),
+        "epoch_since": reading.epochs[-1].opened,
+        "scores_not_compared": _not_compared(reading),
+        "to_measure_again": reading.to_measure_again(),
         "base_value": reading.base_value,
         "best": best.id if best else None,
         "best_value": reading.value(best.id) if best else None,
@@ -75,6 +81,23 @@ def _waiting(reading: Reading) -> list[CommitId]:
     return humans.waiting(reading.repo, reading.task.run, reading.task.definition.base, reading.snapshot)
 
 
+def _not_compared(reading: Reading) -> int:
+    """Return how many scores other evaluators than the present one gave."""
+    found = reading.snapshot.candidates.values()
+    return sum(score.evaluator != reading.snapshot.evaluator for one in found for score in one.scores)
+
+
+def _epoch(reading: Reading) -> str:
+    now = reading.epochs[-1]
+    others = "epoch 1" if now.number == 2 else "other epochs"
+    again = len(reading.to_measure_again())
+    since = datetime.fromtimestamp(now.opened).astimezone().strftime("%Y-%m-%d %H:%M")
+    return (
+        f"{now.number}, evaluator {now.evaluator[:8]} since {since}; {_not_compared(reading)} scores of {others} are "
+        "not compared" + (f"; {again} of the best of before are measured again first" if again else "")
+    )
+
+
 def _agents(reading: Reading) -> list[dict[str, object]]:
     """Return one row for each agent: whether it lives, what it did, its best score and when it was last heard of."""
     living = set(private.living(reading.repo, reading.task.run))
@@ -86,7 +109,9 @@ def _agents(reading: Reading) -> list[dict[str, object]]:
             counts[score.agent] += 1
             last[score.agent] = max(last.get(score.agent, ""), score.at)
             known = best.get(score.agent)
-            if score.value is not None and (known is None or reading.snapshot.is_better(score.value, known)):
+            if score.evaluator != reading.snapshot.evaluator or score.value is None:
+                continue
+            if known is None or reading.snapshot.is_better(score.value, known):
                 best[score.agent] = score.value
     made = by_agent(reading.graph)
     return [
@@ -107,6 +132,8 @@ def _print(out: Console, reading: Reading) -> None:
     out.print(plain(f"run      {task.run}" + ("" if task.state.value == "running" else f"  ({task.state.value})")))
     if task.goal:
         out.print(plain(f"goal     {task.goal} ({task.definition.config.direction.value})"))
+    if len(reading.epochs) > 1:
+        out.print(plain(f"epoch    {_epoch(reading)}"))
     out.print(plain(f"base     {task.definition.base[:12]}  {number(reading.base_value)}"))
     if best:
         value = reading.value(best.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.parsers import expat
@@ -17,6 +17,8 @@ _MAX_TESTS = 200_000
 _MOST_INSTANCES_BYTES = 32 * 1024
 """A record holds 64 KiB; beside the instances there must be room for all else."""
 _NAMED = 5
+CONTROLS = "evogit-control::"
+"""What the names of tests of evogit's own begin with: they do not count, but have to end as they did on the base."""
 _COMPLAINTS = 15
 _LONGEST_LINE = 200
 
@@ -25,12 +27,19 @@ _LONGEST_LINE = 200
 class Report:
     """The tests of a report by name, and whether each passed; a skipped one did not.
 
-    `complaints` is what was said against those that failed.
+    `complaints` is what was said against those that failed. `held` are tests of evogit's own that ended as they have
+    to; they are not among the others.
     """
 
     passed: Mapping[str, bool]
     skipped: int
     complaints: Mapping[str, str]
+    held: frozenset[str] = frozenset()
+
+    @property
+    def known(self) -> frozenset[str]:
+        """What is to be found again when other code is tested: all tests there are, and what held."""
+        return self.held.union(self.passed)
 
 
 def read(outcome: Outcome, path: Path, root: Path, timeout_s: float) -> Report | Measurement:
@@ -67,12 +76,23 @@ def parse(content: bytes) -> Report:
 
 
 def measure(report: Report, expected: frozenset[str], outcome: Outcome) -> Measurement:
-    """Return how many of the expected tests passed; tests beside them do not count, a missing one fails it all."""
-    missing = sorted(expected - report.passed.keys())
+    """Return how many of the expected tests passed; tests beside them do not count, a missing one fails it all.
+
+    `expected` is what was `known` of the base.
+    """
+    missing = sorted(expected - report.known)
+    lost = [name for name in missing if not name.startswith(CONTROLS)]
+    if lost:
+        count = sum(not name.startswith(CONTROLS) for name in expected)
+        return bad(Status.FAILED, f"{len(lost)} of the base's {count} tests did not run: {_few(lost)}", outcome)
     if missing:
-        named = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
-        return bad(Status.FAILED, f"{len(missing)} of the base's {len(expected)} tests did not run: {named}", outcome)
-    instances = {name: float(report.passed[name]) for name in sorted(expected)}
+        said = [
+            f"{name.removeprefix(CONTROLS)}: {report.complaints.get(name, 'it did not')}"[:_LONGEST_LINE]
+            for name in missing
+        ]
+        return bad(Status.FAILED, f"what judges was tampered with: {_few(said)}", outcome)
+    counted = sorted(expected & report.passed.keys())
+    instances = {name: float(report.passed[name]) for name in counted}
     return Measurement(
         status=Status.OK,
         value=sum(instances.values()),
@@ -84,9 +104,13 @@ def measure(report: Report, expected: frozenset[str], outcome: Outcome) -> Measu
 
 
 def _failures(report: Report, expected: frozenset[str]) -> list[str]:
-    failed = [name for name in report.complaints if name in expected]
+    failed = [name for name in report.complaints if name in expected and name in report.passed]
     lines = [f"{name}: {report.complaints[name]}"[:_LONGEST_LINE] for name in failed[:_COMPLAINTS]]
     return [*lines, *([f"{len(failed) - len(lines)} more failed"] if len(failed) > len(lines) else [])]
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
 
 
 def _fitting(instances: Mapping[str, float]) -> Mapping[str, float]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import errno
+import os
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from evogit.errors import StorageError
-from evogit.evaluation import junit, pytest_command, results
+from evogit.errors import EvaluatorBroken, StorageError
+from evogit.evaluation import artifacts, junit, pytest_command, results
 from evogit.evaluation.bench import Bench, Supplies
+from evogit.evaluation.cost import Costs
+from evogit.evaluation.function_server import FunctionServer
 from evogit.evaluation.reading import refusal, under
-from evogit.evaluator import Command, Evaluator, Stage, shown
+from evogit.evaluation.split import Split
+from evogit.evaluator_table import Command, Evaluator, Stage, shown
 from evogit.model import Direction, Measurement, Status, TreeId
 from evogit.sandbox import Launcher, Outcome
 from evogit.store.export import Export
-from evogit.store.known_tests import KnownTests
+from evogit.store.known_tests import KnownCosts, KnownTests
 
 _SHOWN = 80
 
@@ -34,12 +38,18 @@ class Context:
     """What a meter knows of the run beside its evaluator: which scores are better, and the base.
 
     `supplies` finds what the exports need beside their trees, and is asked once, before the first measurement.
+    For a split evaluator, `scorer` is where what scores runs, `trusted` are the files that only it sees, and
+    `is_trusted` tells paths that only it may see.
     """
 
     direction: Direction = Direction.MAXIMIZE
     base: TreeId | None = None
     known_tests: KnownTests | None = None
+    known_costs: KnownCosts | None = None
     supplies: Callable[[], Supplies] = Supplies
+    scorer: Export | None = None
+    trusted: Collection[bytes] = ()
+    is_trusted: Callable[[bytes], bool] = lambda _: False
 
 
 class CommandMeter:
@@ -57,6 +67,11 @@ class CommandMeter:
         self._evaluator = evaluator
         self._bench = Bench(evaluator, export, launcher, caller)
         self._context = context or Context()
+        self._split: Split | None = None
+        if self._context.scorer is not None:
+            self._split = Split(evaluator, self._bench, Bench(evaluator, self._context.scorer, launcher, caller))
+        self._server = FunctionServer(evaluator, self._bench, launcher, self._context.base)
+        self._costs = Costs(evaluator, self._bench, self._context.base, self._context.known_costs)
         self._supplied = False
         self._expected: dict[str, frozenset[str]] = {}
 
@@ -72,15 +87,46 @@ class CommandMeter:
             Cancelled: the caller wants to stop.
             EvaluatorBroken: what the exports need beside their trees is not to be had.
         """
-        if not self._supplied:
-            self._bench.supply(self._context.supplies())
-            self._supplied = True
+        self._supply()
         try:
             return self._measure(tree)
         except StorageError as error:
             return Measurement(status=Status.FAILED, feedback=str(error))
         except OSError as error:
             return Measurement(status=Status.ERROR, feedback=_os_reason(error))
+
+    def exposed(self, tree: TreeId) -> Sequence[str] | None:
+        """Return which of the scorer's files the candidate could read (see `Split.exposed`); None: there is no scorer.
+
+        Raises:
+            Cancelled, EvaluatorBroken: as for `measure`, or it could not be found out.
+            StorageError: the tree cannot be exported.
+        """
+        self._supply()
+        try:
+            return self._split.exposed(tree, self._context.trusted) if self._split else None
+        except OSError as error:
+            raise EvaluatorBroken(_os_reason(error)) from error
+
+    def _supply(self) -> None:
+        if self._supplied:
+            return
+        supplies = self._context.supplies()
+        if self._split:
+            self._split.supply(supplies)
+            supplies = supplies.without(self._context.is_trusted)
+            self._refuse_mixed(supplies)
+        self._bench.supply(supplies)
+        self._supplied = True
+
+    def _refuse_mixed(self, supplies: Supplies) -> None:
+        """Check that nothing trusted is in a folder that the candidate sees, too."""
+        if self._evaluator.trusted:
+            for path in filter(self._context.is_trusted, supplies.below()):
+                raise EvaluatorBroken(
+                    f"evaluator.trusted names {os.fsdecode(path)}, in a folder that `setup` or `carry` brings and a "
+                    "candidate sees as a whole; let it stand in a folder of its own, and name that"
+                )
 
     def _measure(self, tree: TreeId) -> Measurement:
         seconds = 0.0
@@ -91,6 +137,7 @@ class CommandMeter:
             seconds += outcome.seconds
             refused = refusal(outcome, self._evaluator.timeout_s)
             if refused:
+                refused = artifacts.added(refused, self._bench.artifacts)
                 return _within(f"gate `{_short(shown(gate))}`", refused, seconds)
         for number, stage in enumerate(self._evaluator.stages, 1):
             measured = self._score(tree, f"stage {number}", stage.command)
@@ -101,7 +148,7 @@ class CommandMeter:
             if not self._is_enough(measured.value, stage):
                 return _short_of(number, measured, stage, self._context.direction, seconds)
         runs: list[Measurement] = []
-        for _ in range(self._evaluator.repeat):
+        for _ in range(self._evaluator.rounds):
             runs.append(self._score(tree, "command", self._evaluator.command))
             if runs[-1].value is None:
                 break
@@ -114,6 +161,15 @@ class CommandMeter:
         return value >= stage.threshold
 
     def _score(self, tree: TreeId, label: str, command: Command | None) -> Measurement:
+        if command is not None and self._evaluator.is_cost:
+            return self._costs.measure(tree, label, command)
+        if self._split and command is not None:
+            return artifacts.added(self._split.score(tree, command), self._split.artifacts)
+        return artifacts.added(self._read_score(tree, label, command), self._bench.artifacts)
+
+    def _read_score(self, tree: TreeId, label: str, command: Command | None) -> Measurement:
+        if command is None and self._evaluator.function is not None:
+            return self._server.measure(tree)
         if command is not None and self._evaluator.result != "junit":
             self._bench.prepare(tree)
             return results.read(self._evaluator, self._bench.run(command), self._bench.result)
@@ -151,9 +207,11 @@ class CommandMeter:
             arguments = pytest_command.command(self._evaluator.pytest or "", bench)
             outcome = bench.run(arguments, pytest_command.ENVIRONMENT)
         report = junit.read(outcome, path, root, self._evaluator.timeout_s)
-        if isinstance(report, Measurement) and command is None:
-            report = pytest_command.explained(report, outcome)
-        return outcome, report
+        if command is not None:
+            return outcome, report
+        if isinstance(report, Measurement):
+            return outcome, pytest_command.explained(report, outcome)
+        return outcome, pytest_command.divided(report)
 
     def _load(self, label: str) -> frozenset[str] | None:
         found = self._context.known_tests.load(label) if self._context.known_tests else None
@@ -162,7 +220,7 @@ class CommandMeter:
         return found
 
     def _save(self, label: str, report: junit.Report) -> frozenset[str]:
-        names = self._expected[label] = frozenset(report.passed)
+        names = self._expected[label] = report.known
         if self._context.known_tests:
             self._context.known_tests.save(label, names)
         return names
@@ -177,7 +235,10 @@ def _short_of(number: int, measured: Measurement, stage: Stage, direction: Direc
     """Return that a stage was not passed; its score is none of the candidate's, which would compare unlike things."""
     side = "above" if direction is Direction.MINIMIZE else "below"
     why = f"stage {number}: {measured.value:g} is {side} {stage.threshold:g}"
-    return Measurement(status=Status.FAILED, feedback=under(why, measured.feedback), seconds=seconds)
+    feedback = under(why, measured.feedback)
+    return replace(
+        measured, status=Status.FAILED, value=None, metrics={}, instances={}, feedback=feedback, seconds=seconds
+    )
 
 
 def _median(runs: Sequence[Measurement]) -> Measurement:
@@ -192,6 +253,8 @@ def _median(runs: Sequence[Measurement]) -> Measurement:
         metrics={"score_min": min(values), "score_max": max(values), **_medians([run.metrics for run in runs])},
         instances=_medians([run.instances for run in runs]),
         feedback=middle.feedback,
+        artifacts=middle.artifacts,
+        artifacts_left_out=middle.artifacts_left_out,
         seconds=sum(run.seconds for run in runs),
     )
 

@@ -12,7 +12,7 @@ from evogit.errors import EvaluatorBroken, StorageError
 from evogit.evaluation import editable
 from evogit.evaluation.bench import KEPT, RESULT, Supplies
 from evogit.evaluation.reading import refusal
-from evogit.evaluator import Command, shown
+from evogit.evaluator_table import Command, shown
 from evogit.sandbox import Job, Launcher
 from evogit.store import export, prepared
 from evogit.store.prepared import Prepared

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from evogit.evaluation.artifacts import of_texts
 from evogit.evaluation.reading import bad, cut, read_plain, refusal, said, under
-from evogit.evaluator import Evaluator
+from evogit.evaluator_table import Evaluator
 from evogit.model import Measurement, Status
 from evogit.sandbox import Outcome
 
@@ -27,6 +28,7 @@ class _Result(msgspec.Struct, forbid_unknown_fields=True):
     metrics: dict[str, float] = {}
     instances: dict[str, float] = {}
     feedback: str = ""
+    artifacts: dict[str, str] = {}
 
 
 def read(evaluator: Evaluator, outcome: Outcome, result: Path) -> Measurement:
@@ -68,7 +70,7 @@ def _read_file(outcome: Outcome, result: Path) -> Measurement:
         return bad(Status.FAILED, "no result: the command wrote nothing to the file in EVOGIT_RESULT", outcome)
     except (OSError, ValueError) as error:
         return bad(Status.INVALID, f"the result file: {error}", outcome)
-    return _parsed(content, outcome)
+    return measurement(content, outcome)
 
 
 def _read_last_line(outcome: Outcome) -> Measurement:
@@ -76,7 +78,7 @@ def _read_last_line(outcome: Outcome) -> Measurement:
     objects = [line for line in lines if line.startswith(b"{") and line.endswith(b"}")]
     if not objects:
         return bad(Status.FAILED, "no result: no line of the output is a JSON object", outcome)
-    return _parsed(objects[-1], outcome)
+    return measurement(objects[-1], outcome)
 
 
 def _read_match(outcome: Outcome, pattern: str) -> Measurement:
@@ -105,7 +107,8 @@ def _read_exit_code(outcome: Outcome, timeout_s: float) -> Measurement:
     return Measurement(status=Status.OK, value=0.0, feedback=feedback, seconds=outcome.seconds)
 
 
-def _parsed(content: bytes, outcome: Outcome) -> Measurement:
+def measurement(content: bytes, outcome: Outcome) -> Measurement:
+    """Return the measurement a result in JSON stands for."""
     try:
         parsed = parse_result(content)
     except ValueError as error:
@@ -116,6 +119,7 @@ def _parsed(content: bytes, outcome: Outcome) -> Measurement:
         metrics=parsed.metrics,
         instances=parsed.instances,
         feedback=cut(parsed.feedback),
+        artifacts=of_texts(parsed.artifacts),
         seconds=outcome.seconds,
     )
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from evogit import edits
 from evogit.evaluation.meter import Meter
-from evogit.model import Measurement, RepoPath, Status
+from evogit.evaluator_table import CPU_TIME
+from evogit.model import Measurement, RepoPath
 from evogit.store import trees
 from evogit.store.repository import Repository
 from evogit.store.sources import Sources
@@ -16,6 +17,8 @@ from evogit.store.task import Task
 _BROKEN = b")]}'\"` this file was broken on purpose by evogit doctor <<<(\n"
 """No text of any language we know of."""
 _MOST_FILES = 20
+_NOISE = 0.25
+"""Ratios of CPU time that differ by less need not differ at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +44,14 @@ def look(repo: Repository, task: Task, meter: Meter, honest: Sequence[Measuremen
     if not files:
         return Sight(files=0, sees=False, unseen=())
     values = [measured.value for measured in honest if measured.value is not None]
+    is_timed = task.definition.config.evaluator.result == CPU_TIME
+    # Of seconds two measurements say little about how far a third may be off; other scores are taken at their word.
+    slack = 1 + _NOISE if is_timed else 1.0
 
     def is_noticed(broken: Sequence[RepoPath]) -> tuple[bool, float]:
         tree = trees.with_files(repo, task.base_tree, dict.fromkeys(broken, _BROKEN))
         found = meter.measure(tree)
-        same = found.status is Status.OK and found.value is not None and min(values) <= found.value <= max(values)
+        same = found.value is not None and min(values) / slack <= found.value <= max(values) * slack
         return not same, found.seconds
 
     sees, seconds = is_noticed(files)

@@ -149,9 +149,8 @@ class Mates:
         return 2 * min(wins, losses) / len(common)
 
     def _instances(self, commit: CommitId) -> Mapping[str, float]:
-        candidate = self._graph.snapshot.candidates[commit]
-        judged = [score for score in candidate.scores if score.evaluator == self._graph.snapshot.evaluator]
-        return min(judged, key=lambda score: (score.agent, score.seq)).instances if judged else {}
+        judged = self._graph.snapshot.candidates[commit].judged(self._graph.snapshot.evaluator)
+        return judged.instances if judged else {}
 
     def _with_more(self, pair: Pair, rng: Random) -> tuple[CommitId, ...]:
         """Join further lineages whose changes touch none of those already chosen."""

@@ -2,7 +2,12 @@
 
 from evogit.phylogeny.clades import Clades
 from evogit.phylogeny.contributions import Contribution, by_agent, by_operator
+from evogit.phylogeny.earlier import still_open, to_measure_again
 from evogit.phylogeny.graph import Phylogeny
 from evogit.phylogeny.interop import attributes, to_networkx
+from evogit.phylogeny.trials import Trials
 
-__all__ = ["Clades", "Contribution", "Phylogeny", "attributes", "by_agent", "by_operator", "to_networkx"]
+__all__ = [
+    "Clades", "Contribution", "Phylogeny", "Trials", "attributes", "by_agent", "by_operator", "still_open",
+    "to_measure_again", "to_networkx",
+]  # fmt: skip

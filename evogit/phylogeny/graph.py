@@ -95,7 +95,8 @@ class Phylogeny:
         """
         when = (self.version, len(self.snapshot.touched))
         if self._best is None or self._best[0] != when:
-            self._best = (when, self.sizes.least([self.snapshot.candidates[commit] for commit in self.field.leaders]))
+            leaders = [self.snapshot.candidates[commit] for commit in self.field.leaders]
+            self._best = (when, self.sizes.least(leaders, self.snapshot.evaluator))
         return self._best[1]
 
     def lineage(self, commit: CommitId) -> list[CommitId]:

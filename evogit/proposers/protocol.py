@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
-from evogit.model import Edit, SourceFile
+from evogit.model import Count, Edit, SourceFile
+
+OPERATION, PLACE, EDIT = "op", "place", "edit"
+"""Params by which others learn from an edit: what was done, by a number no other proposer uses; in which part of which
+file; and what the edit is, whatever else is in the file. Places and edits are hashes below 2**48."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What came of the edits of the run, by anybody.
+
+    `operations` and `places` count by the values of these params; `edits` are those that were tried on this parent, or
+    on another one of the same score.
+    """
+
+    operations: Mapping[float, Count] = field(default_factory=dict)
+    places: Mapping[float, Count] = field(default_factory=dict)
+    edits: Set[float] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a proposer is given: the parent's editable text files, and what the parent's own operator recorded."""
+    """What a proposer is given: the parent's editable text files, and what the parent's own operator recorded.
+
+    `feedback` and `instances` are what the evaluator said of the parent.
+    """
 
     files: Sequence[SourceFile]
     params: Mapping[str, float] = field(default_factory=dict)
+    feedback: str = ""
+    instances: Mapping[str, float] = field(default_factory=dict)
+    past: Past = field(default_factory=Past)
 
 
 class Proposer(Protocol):

@@ -15,9 +15,9 @@ from statistics import median
 from evogit.model import Edit, RepoPath, SourceFile
 from evogit.proposers.numbers import LIMIT, Constant, find_constants, replace_constants
 from evogit.proposers.protocol import Request
+from evogit.proposers.subjects import MAX_SUBJECT, clean, place
 from evogit.proposers.text_numbers import Negative
 
-MAX_SUBJECT = 72
 STEP = 0.3
 """The step size of a lineage that has none recorded."""
 
@@ -185,7 +185,7 @@ def _describe(values: _Values) -> str:
     first = max(values, key=lambda constant: abs(values[constant] - constant.value) / constant.scale)
     paths = sorted({constant.path for constant in values})
     before, after = _brief(first.value, values[first])
-    name = _clean(first.name or "", 12 if len(values) > 1 else 24)
+    name = clean(first.name or "", 12 if len(values) > 1 else 24)
     if len(values) > 1:
         change = f"{name} {before} to {after}".lstrip()
         head, tail = f"Move {len(values)} constants in ", f" ({change}, …)"
@@ -196,20 +196,10 @@ def _describe(values: _Values) -> str:
     if MAX_SUBJECT - len(head) - len(tail) < 16:
         tail = ""
     room = MAX_SUBJECT - len(head) - len(tail)
-    where = _place(paths[0], room) if len(paths) == 1 else f"{len(paths)} files"
+    where = place(paths[0], room) if len(paths) == 1 else f"{len(paths)} files"
     return (head + where + tail)[:MAX_SUBJECT].rstrip()
 
 
 def _brief(before: int | float, after: int | float) -> tuple[str, str]:
     short = f"{before:.5g}", f"{after:.5g}"
     return short if short[0] != short[1] else (repr(before), repr(after))
-
-
-def _place(path: str, room: int) -> str:
-    whole = _clean(path, len(path)) or "a file"
-    return whole if len(whole) <= room else _clean(path.rpartition("/")[2], max(8, room)) or "a file"
-
-
-def _clean(text: str, room: int) -> str:
-    kept = "".join(filter(str.isprintable, text)).strip()
-    return kept if len(kept) <= room else kept[: room - 1] + "…"

@@ -1,8 +1,12 @@
 """Launching a candidate's process, confining it, and leaving nothing of it behind; it knows nothing of candidates."""
 
-from evogit.sandbox.choice import BWRAP, NONE, Wish, choose
+from evogit.sandbox.choice import BWRAP, LANDLOCK, NONE, Wish, choose
+from evogit.sandbox.companion import Companion
 from evogit.sandbox.job import Cancelled, Job, Outcome
 from evogit.sandbox.launcher import Launcher
 from evogit.sandbox.plain import Plain, Sandbox
 
-__all__ = ["BWRAP", "NONE", "Cancelled", "Job", "Launcher", "Outcome", "Plain", "Sandbox", "Wish", "choose"]
+__all__ = [
+    "BWRAP", "LANDLOCK", "NONE", "Cancelled", "Companion", "Job", "Launcher", "Outcome", "Plain", "Sandbox", "Wish",
+    "choose",
+]  # fmt: skip

@@ -5,28 +5,26 @@ An ordinary user gets it by a user namespace. Root needs none, and drops instead
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
-import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from evogit.sandbox import layout, seccomp, slots
+from evogit.sandbox import layout, rlimits, seccomp, slots
 from evogit.sandbox.job import CONFINED, Job, Limits
-from evogit.sandbox.plain import Started, spawn
+from evogit.sandbox.plain import Started, refuse_missing, spawn
 from evogit.sandbox.tools import folders
 
 _NAMESPACES = ("ipc", "pid", "net", "uts", "cgroup-try")
-# Not --as-pid-1: then the job itself would carry the signal that ends it with its parent, and could put it off.
+# --as-pid-1 is for programs of ours only: the job itself carries the signal then that ends it with its parent, and can
+# put it off.
 _COMMON = ("--die-with-parent", "--new-session", "--hostname", "evogit", "--cap-drop", "ALL")
 _TO_BECOME_A_USER = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
 _DISABLES = (0, 8)
 """From here on bubblewrap can keep namespaces from being made inside; the filter of system calls does, too."""
-_LOCKED_MB = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +52,7 @@ class Bubblewrap:
     """Starts each job in a new sandbox."""
 
     kind = "bwrap"
+    is_shared = False
 
     def __init__(self, programs: Programs, sight: Sight, limits: Limits = CONFINED) -> None:
         """Prepare what all jobs share.
@@ -80,26 +79,28 @@ class Bubblewrap:
         Raises:
             OSError: bubblewrap cannot be started, or cannot make a sandbox.
         """
-        _refuse_missing(job)
+        refuse_missing(job)
         if self.owner is not None:
             _hand_over(job.writable, self.owner)
-        for descriptor in self._shared():
-            os.lseek(descriptor, 0, os.SEEK_SET)
         report, report_end = os.pipe()
         gate_end, gate = os.pipe()
+        files = {name: _reader(held) for name, held in self._files.items()}
+        filter_ = None if self._filter is None else _reader(self._filter)
+        read = [*files.values(), *([] if filter_ is None else [filter_])]
         # Not on the command line, where everybody would read them, the job as well.
-        options = _in_memory("\0".join(self._options(job, report_end, gate_end)).encode("utf-8", "surrogateescape"))
+        words = self._options(job, report_end, gate_end, files, filter_)
+        options = _in_memory("\0".join(words).encode("utf-8", "surrogateescape"))
         os.lseek(options, 0, os.SEEK_SET)
         become = [] if self.owner is None else _become(self._programs.setpriv or "setpriv", self.owner)
         argv = [self._programs.bwrap, "--args", str(options), "--", *become, *job.argv]
         try:
-            process = spawn(argv, job, (report_end, gate_end, options, *self._shared()))
+            process = spawn(argv, job, (report_end, gate_end, options, *read))
         except BaseException:
             os.close(report)
             os.close(gate)
             raise
         finally:
-            for descriptor in (report_end, gate_end, options):
+            for descriptor in (report_end, gate_end, options, *read):
                 os.close(descriptor)
         return _let_go(process, report, gate, self.limits)
 
@@ -122,7 +123,7 @@ class Bubblewrap:
     def _shared(self) -> list[int]:
         return [*self._files.values(), *([] if self._filter is None else [self._filter])]
 
-    def _options(self, job: Job, report: int, gate: int) -> list[str]:
+    def _options(self, job: Job, report: int, gate: int, held: Mapping[str, int], filter_: int | None) -> list[str]:
         namespaces = [f"--unshare-{name}" for name in _NAMESPACES]
         if self.owner is None:
             uid, gid = _outside_of_root()
@@ -130,12 +131,13 @@ class Bubblewrap:
             namespaces += ["--disable-userns"] if self._programs.version >= _DISABLES else []
         else:
             namespaces += [word for right in _TO_BECOME_A_USER for word in ("--cap-add", right)]
-        files = [word for name, descriptor in self._files.items() for word in _file(name, descriptor)]
-        filter_ = [] if self._filter is None else ["--seccomp", str(self._filter)]
+        files = [word for name, descriptor in held.items() for word in _file(name, descriptor)]
+        calls = [] if filter_ is None else ["--seccomp", str(filter_)]
         return [
             *(*_COMMON, *namespaces, *self._system, *files),
             *self._shown_to(job),
-            *("--json-status-fd", str(report), "--block-fd", str(gate), *filter_),
+            *("--json-status-fd", str(report), "--block-fd", str(gate), *calls),
+            *(["--as-pid-1"] if job.first else []),
         ]
 
     def _shown_to(self, job: Job) -> list[str]:
@@ -152,14 +154,6 @@ def _outside_of_root() -> tuple[int, int]:
     return os.geteuid() or slots.FIRST, os.getegid() or slots.FIRST
 
 
-def _refuse_missing(job: Job) -> None:
-    """Raise what starting a program that is not there raises without a sandbox."""
-    name = job.argv[0]
-    program = os.path.join(job.cwd, name) if "/" in name else name
-    if shutil.which(program, path=job.environment.get("PATH", os.defpath)) is None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
-
-
 def _let_go(process: subprocess.Popen[bytes], report: int, gate: int, limits: Limits) -> Started:
     """Set the limits on the first process inside, which waits at the gate for it, and let it go on."""
     inner = _inner(report)
@@ -171,7 +165,8 @@ def _let_go(process: subprocess.Popen[bytes], report: int, gate: int, limits: Li
     started = Started(process, inner, report)
     try:
         with suppress(ProcessLookupError):  # it may have ended
-            for kind, value in _of_the_kernel(limits).items():
+            # Inside its user namespace, or as its own user: outside, that of processes would count all the user has.
+            for kind, value in rlimits.of(limits, limits.processes).items():
                 hard = resource.prlimit(inner, kind)[1]
                 most = value if hard == resource.RLIM_INFINITY else min(value, hard)
                 resource.prlimit(inner, kind, (most, most))
@@ -185,17 +180,6 @@ def _let_go(process: subprocess.Popen[bytes], report: int, gate: int, limits: Li
     finally:
         os.close(gate)
     return started
-
-
-def _of_the_kernel(limits: Limits) -> dict[int, int]:
-    """Return limits for the first process inside: set outside, that of processes would count all the user has."""
-    return {
-        resource.RLIMIT_NPROC: limits.processes,
-        resource.RLIMIT_NOFILE: limits.open_files,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_MEMLOCK: _LOCKED_MB << 20,
-        **({} if limits.disk_mb is None else {resource.RLIMIT_FSIZE: limits.disk_mb << 20}),
-    }
 
 
 def _inner(report: int) -> int | None:
@@ -225,6 +209,11 @@ def _in_memory(content: bytes) -> int:
     descriptor = os.memfd_create("evogit", os.MFD_CLOEXEC)
     os.write(descriptor, content)
     return descriptor
+
+
+def _reader(held: int) -> int:
+    """Return a descriptor with a position of its own: the sandbox before may still be reading."""
+    return os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _hand_over(paths: Sequence[Path], uid: int) -> None:

@@ -1,4 +1,7 @@
-"""Which sandbox there will be: the one that was asked for, or none at all; never a weaker one without a word."""
+"""Which sandbox there will be: the one that was asked for, or none at all; never a weaker one without a word.
+
+Asked for none in particular, it is bubblewrap, and where that does not work Landlock, which hides less and says so.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,12 @@ from pathlib import Path
 from evogit.errors import UsageError
 from evogit.sandbox import slots
 from evogit.sandbox.bubblewrap import Bubblewrap, Programs, Sight
+from evogit.sandbox.landlock import Landlock
 from evogit.sandbox.plain import Plain, Sandbox
 from evogit.sandbox.probe import probe
 
-AUTO, BWRAP, NONE = "auto", "bwrap", "none"
-KINDS = (AUTO, BWRAP, NONE)
+AUTO, BWRAP, LANDLOCK, NONE = "auto", "bwrap", "landlock", "none"
+KINDS = (AUTO, BWRAP, LANDLOCK, NONE)
 _OLDEST, _TRIED = (0, 7), (0, 8)
 _LIMIT_S = 10
 WITHOUT = "--sandbox none --i-trust-this-code"
@@ -72,7 +76,21 @@ def choose(wish: Wish) -> Sandbox:
 
 def _confined(wish: Wish) -> Sandbox:
     sight = Sight(homes=_homes(wish.caller), secret=wish.secret, read_only=wish.read_only)
-    sandbox = Bubblewrap(_programs(wish.caller), sight)
+    if wish.kind == LANDLOCK:
+        return _proved(wish, Landlock(sight), "Landlock")
+    try:
+        return _proved(wish, Bubblewrap(_programs(wish.caller), sight), "bubblewrap")
+    except UsageError as error:
+        if wish.kind == BWRAP:
+            raise
+        try:
+            return _proved(wish, Landlock(sight, instead=str(error)), "Landlock")
+        except UsageError as other:
+            raise UsageError(f"{error}; and in its place, {other}") from other
+
+
+def _proved(wish: Wish, sandbox: Sandbox, name: str) -> Sandbox:
+    """Return the sandbox that was tried, or close it."""
     reason: str | None = "the probe was broken off"
     try:
         reason = None if wish.probed else probe(sandbox)
@@ -80,7 +98,7 @@ def _confined(wish: Wish) -> Sandbox:
         if reason is not None:
             sandbox.close()
     if reason is not None:
-        raise UsageError(f"bubblewrap does not work here: {reason}")
+        raise UsageError(f"{name} does not work here: {reason}")
     return sandbox
 
 

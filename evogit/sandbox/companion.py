@@ -18,7 +18,8 @@ class Companion:
     """A started process with its pipes: `input` is written to, `output` and `errors` are read.
 
     Whoever talks to it calls `look` several times a second, which keeps the end of `errors` so that the process never
-    waits for a reader; `output` is the caller's to read. `is_heard` tells whether `errors` is still open on its side.
+    waits for a reader; `output` is the caller's to read. `is_heard` tells whether `errors` is still open on its side,
+    `before` is what `said` was when it was last told to begin.
     """
 
     def __init__(self, started: Started, job: Job, limits: Limits, ended: Callable[[], None]) -> None:
@@ -29,6 +30,7 @@ class Companion:
         os.set_blocking(self.errors, False)
         self._started, self._job, self._limits, self._ended = started, job, limits, ended
         self._kept = bytearray()
+        self.before = b""
         self._watchdog = self._new_watchdog()
         self._is_closed = False
         self.is_heard = True
@@ -51,6 +53,7 @@ class Companion:
     def begin(self) -> None:
         """Begin to count anew what it says and what it writes to the disk: a new piece of work is asked of it."""
         self.look()
+        self.before = self.said
         self._kept.clear()
         self._watchdog = self._new_watchdog()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from contextlib import suppress
@@ -14,6 +15,7 @@ from evogit.sandbox.job import MARK
 _QUIET_ROUNDS = 3
 _KILL_ROUNDS = 500
 _KILL_PAUSE_S = 0.02
+_KEEPER_MS = 5000
 
 
 class Guard:
@@ -39,8 +41,14 @@ class Guard:
         """
         self._tell(b"%d start %s\n" % (key, os.fsencode(mark).hex().encode()))
 
-    def watch(self, key: int, group: int, inner: int | None) -> None:
-        """Name the process group that runs now, and the first process inside its sandbox."""
+    def watch(self, key: int, group: int, inner: int | None, *, is_kept: bool = False) -> None:
+        """Name the process group that runs now, and the first process inside its sandbox.
+
+        `is_kept` says that the process of that group kills what it keeps by itself when the agent is gone.
+        """
+        if is_kept:
+            self._tell(b"%d kept %d\n" % (key, group))
+            return
         self._tell(b"%d group %d\n" % (key, group))
         if inner is not None:
             self._tell(b"%d inner %d\n" % (key, inner))
@@ -65,22 +73,34 @@ class _Known:
     mark: bytes = b""
     group: int = 0
     inner: int | None = None
+    keeper: int | None = None
 
     def hear(self, word: bytes, rest: bytes) -> None:
         """Take in one line of the agent's."""
+        # By a descriptor: its number may be another's by the time it is to be killed, or waited for.
         if word == b"inner":
             with suppress(OSError):
-                self.inner = os.pidfd_open(int(rest))  # its number may be another's by the time it is to be killed
+                self.inner = os.pidfd_open(int(rest))
+            return
+        if word == b"kept":
+            with suppress(OSError):
+                self.keeper = os.pidfd_open(int(rest))
             return
         if word in (b"start", b"rest"):
             self.mark = b"%s=%s" % (MARK.encode(), bytes.fromhex(rest.decode())) if rest else b""
         self.group = int(rest) if word == b"group" else 0
-        if self.inner is not None:
-            os.close(self.inner)
-            self.inner = None
+        for held in (self.inner, self.keeper):
+            if held is not None:
+                os.close(held)
+        self.inner = self.keeper = None
 
     def kill(self) -> None:
         """Kill what was running when the agent was last heard of."""
+        if self.keeper is not None:
+            # Killed first, it could not do its part, and what has cleared its environment would live on.
+            poll = select.poll()
+            poll.register(self.keeper, select.POLLIN)
+            poll.poll(_KEEPER_MS)
         if self.inner is not None:
             # It is the sandbox's, and a candidate may have taken from it that it dies with its parent.
             with suppress(OSError):

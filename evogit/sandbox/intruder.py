@@ -58,6 +58,24 @@ def _connects_locally(plan: dict[str, Any]) -> bool:
         return True
 
 
+def _connects_by_path(plan: dict[str, Any]) -> bool:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.connect(plan["socket"])
+        return True
+
+
+def _changes_the_mode(plan: dict[str, Any]) -> bool:
+    os.chmod(plan["secret"], 0o777)
+    return os.stat(plan["secret"]).st_mode & 0o777 == 0o777
+
+
+def _signals(plan: dict[str, Any]) -> bool:
+    # Numbers of a sandbox of its own are other processes', so it is asked what that process is, too.
+    os.kill(plan["process"], 0)
+    with open(f"/proc/{plan['process']}/stat", "rb") as file:
+        return bool(file.read().rpartition(b")")[2].split()[19] == plan["begun"].encode())
+
+
 def _sees_keys(plan: dict[str, Any]) -> bool:
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
@@ -66,14 +84,16 @@ def _sees_keys(plan: dict[str, Any]) -> bool:
     return False
 
 
-def _sees_processes(_: dict[str, Any]) -> bool:
-    return sum(map(str.isdecimal, os.listdir("/proc"))) > _MANY
+def _sees_processes(plan: dict[str, Any]) -> bool:
+    return not plan["is_shared"] and sum(map(str.isdecimal, os.listdir("/proc"))) > _MANY
 
 
-def _has_rights(_: dict[str, Any]) -> bool:
+def _has_rights(plan: dict[str, Any]) -> bool:
     with open("/proc/self/status") as file:
         said = dict(line.split(":", 1) for line in file)
-    rights = any(int(said[name], 16) for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb"))
+    # What may be gained at most is nothing to a process that gains nothing, and takes a right to give up.
+    names = ("CapPrm", "CapEff", "CapAmb", *(() if plan["is_shared"] else ("CapBnd",)))
+    rights = any(int(said[name], 16) for name in names)
     return rights or said["NoNewPrivs"].strip() != "1" or os.getuid() == 0
 
 
@@ -86,6 +106,9 @@ _ATTEMPTS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "write a file outside": _writes,
     "connect to a server of this machine": _connects,
     "connect to a local socket of this machine": _connects_locally,
+    "connect to a local socket by its path": _connects_by_path,
+    "change the mode of a file outside": _changes_the_mode,
+    "signal a process of this machine": _signals,
     "read the environment of evogit": _sees_keys,
     "see processes of this machine": _sees_processes,
     "keep rights of root": _has_rights,

@@ -18,7 +18,9 @@ class Job:
     that it needs, at these paths; a sandbox shows nothing else but the system and the tools on its PATH. `trusted` is
     the user's own command, run on no candidate's code: it is never confined. `memory_mb` is what all its processes may
     use. `talks` makes its input and output pipes to who launched it; else it has no input, and the end of its output is
-    kept. `descriptors` are open files that it gets by their numbers.
+    kept. `descriptors` are open files that it gets by their numbers. `who` is what it is called where it is said which
+    limit it crossed. `first` makes it the first process of its sandbox, which nothing inside can end or outlive, and to
+    which orphans come: for a program of ours, never for a candidate's.
     """
 
     argv: Sequence[str]
@@ -31,6 +33,8 @@ class Job:
     memory_mb: int | None = None
     talks: bool = False
     descriptors: Sequence[int] = ()
+    who: str = "it"
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,8 @@ class Limits:
 
     `disk_mb` is what it may write in the folders it is given, and how big one file may be; `files` how many it may make
     in any of its folders. `memory_mb` holds where the job does not say. The others hold only in a sandbox.
+    `is_counted` says that the kernel cannot count the processes of one job, and they have to be looked at; the first of
+    them is then the one that keeps the job, and no part of it.
     """
 
     memory_mb: int | None = None
@@ -48,6 +54,7 @@ class Limits:
     shared_memory_mb: int = 512
     processes: int = 1024
     open_files: int = 4096
+    is_counted: bool = False
 
 
 CONFINED = Limits(memory_mb=2048, disk_mb=4096, files=500_000)
@@ -57,13 +64,15 @@ CONFINED = Limits(memory_mb=2048, disk_mb=4096, files=500_000)
 class Outcome:
     """How it ended: the exit code (negative: a signal; None: the time limit), the last output, wall seconds.
 
-    `stopped` says which limit other than the time it was ended for.
+    `stopped` says which limit other than the time it was ended for. `cpu_s` are seconds of CPU, user and system, of the
+    process with all it started; those that make the sandbox, some milliseconds, are among them.
     """
 
     exit_code: int | None
     output: bytes
     seconds: float
     stopped: str | None = None
+    cpu_s: float = 0.0
 
 
 class Cancelled(Exception):

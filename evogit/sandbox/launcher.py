@@ -16,6 +16,7 @@ from evogit.sandbox.companion import Companion, read_into
 from evogit.sandbox.guard import Guard
 from evogit.sandbox.job import MARK, Cancelled, Job, Outcome
 from evogit.sandbox.plain import Plain, Sandbox, reap_orphans
+from evogit.sandbox.usage import Usage
 from evogit.sandbox.watchdog import Watchdog
 
 _POLL_S = 0.1
@@ -52,10 +53,14 @@ class Launcher:
 
     def close(self) -> None:
         """End what still runs and the guard process, and give back the sandbox."""
-        for companion in list(self._companions.values()):
-            companion.close()
+        self.end_companions()
         self.end_guard()
         self._sandbox.close()
+
+    def end_companions(self) -> None:
+        """End every process that stays."""
+        for companion in list(self._companions.values()):
+            companion.close()
 
     def end_guard(self) -> None:
         """End the guard process alone; the sandbox can serve another launcher."""
@@ -85,7 +90,7 @@ class Launcher:
         except OSError:
             self._ended(key)
             raise
-        self._guard.watch(key, started.process.pid, started.inner)
+        self._guard.watch(key, started.process.pid, started.inner, is_kept=started.leash is not None)
         companion = Companion(started, job, sandbox.limits, lambda: self._ended(key))
         self._companions[key] = companion
         return companion
@@ -97,7 +102,7 @@ class Launcher:
             Cancelled: `cancelled` became true.
             OSError: the program cannot be started at all.
         """
-        begun = time.monotonic()
+        begun, usage = time.monotonic(), Usage()
         sandbox = Plain() if job.trusted else self._sandbox
         key = next(self._keys)
         self._guard.expect(key, job.environment.get(MARK, ""))
@@ -107,12 +112,12 @@ class Launcher:
             self._ended(key)
             raise
         try:
-            self._guard.watch(key, started.process.pid, started.inner)
+            self._guard.watch(key, started.process.pid, started.inner, is_kept=started.leash is not None)
             for companion in beside:
                 companion.begin()
             watchdog = Watchdog(started.top, job, sandbox.limits, confined=started.inner is not None)
             try:
-                look = _looker(watchdog, beside)
+                look = _looker(watchdog, usage, started.top, beside)
                 output, stopped, ended = self._drain(started.process, begun + job.timeout_s, look, beside)
             finally:
                 started.kill()
@@ -121,7 +126,8 @@ class Launcher:
             code = started.exit_code(output) if ended else None
         finally:
             started.close()
-        return Outcome(exit_code=code, output=output, seconds=seconds, stopped=stopped)
+        # bubblewrap does not wait for the first process inside: we do, among the orphans, so that its time is known.
+        return Outcome(exit_code=code, output=output, seconds=seconds, stopped=stopped, cpu_s=usage.seconds())
 
     def _ended(self, key: int) -> None:
         """Kill what a process left behind that has ended."""
@@ -165,10 +171,11 @@ class Launcher:
                 self.stop_if_cancelled()
 
 
-def _looker(watchdog: Watchdog, beside: Sequence[Companion]) -> Callable[[], str | None]:
+def _looker(watchdog: Watchdog, usage: Usage, top: int, beside: Sequence[Companion]) -> Callable[[], str | None]:
     """Return what says which limit was crossed, by the job itself or beside it."""
 
     def look() -> str | None:
+        usage.look(time.monotonic(), top)
         reasons = [companion.look() for companion in beside]
         return next(filter(None, reasons), None) or watchdog.look(time.monotonic())
 

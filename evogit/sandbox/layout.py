@@ -1,4 +1,4 @@
-"""What a sandbox shows of the disk, as arguments of bubblewrap."""
+"""What a sandbox shows of the disk: as arguments of bubblewrap, and as paths for Landlock."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from evogit.sandbox.tools import SYSTEM
 _ETC = ("alternatives", "ssl/certs", "fonts", "java*", "R", "ImageMagick*")
 _ETC_FILES = ("ld.so.cache", "ssl/openssl.cnf", "mime.types")
 """What programs look up in /etc that says nothing of this machine's people or secrets."""
-
-
+_REAL = (
+    *("passwd", "group", "hosts", "nsswitch.conf", "host.conf", "services", "protocols", "localtime", "timezone"),
+    *("ld.so.preload", "ld.so.conf", "ld.so.conf.d", "os-release", "*-release", "debian_version", "perl", "python3*"),
+    *("magic", "inputrc", "pki/tls/certs", "pki/ca-trust/extracted", "crypto-policies"),
+)
+"""What is read of the machine's own where nothing can be made up in its place, and programs take it ill that something
+is there and closed: names of users and versions of the system, but no settings in which a password may stand."""
 _NOBODY = 65534
 
 
@@ -39,6 +44,13 @@ def system() -> list[str]:
         found += ["--perms", "0755", "--dir", folder]
     # Relative: bubblewrap follows it while the root is still another one.
     return [*found, "--symlink", "../tmp", "/var/tmp"]
+
+
+def readable() -> list[Path]:
+    """Return the paths of the system that may be read where nothing can be hidden or made up."""
+    found = [Path("/", name) for name in (*SYSTEM, "proc", "sys/devices/system")]
+    found += [path for pattern in (*_ETC, *_ETC_FILES, *_REAL) for path in sorted(Path("/etc").glob(pattern))]
+    return [path for path in found if path.exists() and _is_public(path)]
 
 
 def files(uid: int, gid: int) -> dict[str, bytes]:

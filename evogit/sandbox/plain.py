@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -22,12 +24,14 @@ _MOMENT_S = 5.0
 class Started:
     """A running process; `inner` is the first process inside its sandbox, by its number out here.
 
-    `report` is where the sandbox says how the process inside ended.
+    `report` is where the sandbox says how the process inside ended. `leash` is the end of a pipe that the process
+    itself holds the other end of: when it is closed, it kills all it keeps, and ends.
     """
 
     process: subprocess.Popen[bytes]
     inner: int | None = None
     report: int | None = None
+    leash: int | None = None
     _inner_fd: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -42,6 +46,11 @@ class Started:
 
     def kill(self) -> None:
         """Kill it with all that is in its sandbox, or in its process group, and wait for it."""
+        if self.leash is not None:
+            os.close(self.leash)
+            self.leash = None
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(_MOMENT_S)
         if self._inner_fd is not None:
             # With the first process of a process id namespace the kernel kills all others of it. Killed from outside,
             # it cannot have been talked out of dying, and the process around it has an end to report.
@@ -87,6 +96,8 @@ class Sandbox(Protocol):
     """The user whose the files must be that a process is to write; None: the one who runs evogit."""
     limits: Limits
     """What a job may use."""
+    is_shared: bool
+    """Whether it does not promise to hide the processes of this machine."""
 
     def start(self, job: Job) -> Started:
         """Start the job.
@@ -109,6 +120,7 @@ class Plain:
     """No confinement: a scrubbed environment and a process group is all there is."""
 
     kind = "none"
+    is_shared = False
     owner: int | None = None
     limits = Limits()
 
@@ -128,8 +140,13 @@ class Plain:
         """There is nothing to give back."""
 
 
-def spawn(argv: Sequence[str], job: Job, descriptors: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+def spawn(
+    argv: Sequence[str], job: Job, descriptors: Sequence[int] = (), enter: Callable[[], None] | None = None
+) -> subprocess.Popen[bytes]:
     """Start a program in the folder and with the environment of a job, leading a session of its own.
+
+    `enter` is called in the forked process before it becomes the program. Agents have one thread, so nothing it needs
+    can be locked by another.
 
     Raises:
         OSError: it cannot be started.
@@ -142,9 +159,22 @@ def spawn(argv: Sequence[str], job: Job, descriptors: Sequence[int] = ()) -> sub
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE if job.talks else subprocess.STDOUT,
         start_new_session=True,
+        preexec_fn=enter,
         pass_fds=(*descriptors, *job.descriptors),
         bufsize=0,
     )
+
+
+def refuse_missing(job: Job) -> None:
+    """Raise what starting a program that is not there raises without a sandbox.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    name = job.argv[0]
+    program = os.path.join(job.cwd, name) if "/" in name else name
+    if shutil.which(program, path=job.environment.get("PATH", os.defpath)) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
 def reap_orphans(but: Collection[int]) -> None:

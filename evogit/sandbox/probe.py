@@ -10,7 +10,7 @@ import secrets
 import socket
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +65,21 @@ def _try(sandbox: Sandbox, top: Path) -> str | None:
         local = stack.enter_context(socket.socket(socket.AF_UNIX))
         local.bind("\0" + mark)
         local.listen()
+        by_path = stack.enter_context(socket.socket(socket.AF_UNIX))
+        with suppress(OSError):  # a long name has no room in an address
+            by_path.bind(str(outside / "socket"))
+            by_path.listen()
         plan = {
             "secret": str(secret), "folders": [str(folder) for folder in folders],
             "port": server.getsockname()[1], "name": mark,
             "environment": hashlib.sha256(processes.environment(os.getpid())).hexdigest(),
+            "socket": str(outside / "socket"), "process": os.getpid(), "begun": processes.begun(os.getpid()),
+            "is_shared": sandbox.is_shared,
         }  # fmt: skip
         found = _run(sandbox, _job(inside, mark, plan))
     written = [folder for folder in (*folders, *map(Path, ("/", "/usr", "/etc", "/dev"))) if _took_away(folder / mark)]
     if written:
-        return "it lets a process write a file outside"
+        return "it lets a process write a file outside" + (f"; {found}" if found else "")
     if found is None and _survivors(mark):
         return "it does not end what it started"
     return found
@@ -86,11 +92,11 @@ def _job(folder: Path, mark: str, plan: dict[str, Any]) -> Job:
         cwd=folder,
         environment={"PATH": os.defpath, MARK: mark},
         timeout_s=_LIMIT_S,
-        read_only=_interpreter(),
+        read_only=interpreter(),
     )
 
 
-def _interpreter() -> list[Path]:
+def interpreter() -> list[Path]:
     """Return the folders of the Python that runs this, where they are not the system's."""
     places = {Path(os.path.realpath(sys.base_prefix)), Path(os.path.realpath(sys.base_exec_prefix))}
     return [place for place in places if not place.is_relative_to("/usr") and len(place.parts) > 1]
@@ -119,7 +125,7 @@ def _run(sandbox: Sandbox, job: Job) -> str | None:
 
 
 def _explained(said: str) -> str:
-    """Return what bubblewrap said in one line, with what can be done about it."""
+    """Return what was said in one line, with what can be done about it."""
     line = (said.splitlines() or ["it says nothing"])[-1][:200]
     if re.search(r"uid map|RTM_NEWADDR|[Pp]ermission", said) and _is_restricted():
         return f"{line}: {_PROFILE_ADVICE}"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def pids() -> list[int]:
@@ -41,6 +42,29 @@ def tree(root: int) -> Iterator[int]:
         waiting += children(pid)
 
 
+def begun(pid: int) -> str:
+    """Return when a process began, in ticks since the machine did: with its number that tells it from all others."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return fields[19].decode() if len(fields) > 19 else ""
+
+
+def threads(pid: int) -> int:
+    """Return how many threads a process has."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return 0
+
+
+def threads_of_user(uid: int) -> int:
+    """Return how many threads all processes of a user have."""
+    found = 0
+    for pid in pids():
+        with suppress(OSError):
+            found += threads(pid) if os.stat(f"/proc/{pid}/task").st_uid == uid else 0
+    return found
+
+
 def resident(pid: int) -> int:
     """Return the bytes of memory a process uses, pages it shares with others counted in full."""
     fields = _read(f"/proc/{pid}/statm").split()
@@ -53,6 +77,14 @@ def proportional(pid: int) -> int | None:
         if line.startswith(b"Pss:"):
             return int(line.split()[1]) * 1024
     return None
+
+
+def cpu_time(pid: int) -> tuple[int, float] | None:
+    """Return when a process began, in ticks, and its seconds of CPU, those of its children not counted; None: gone."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()  # its name may hold anything
+    if len(fields) < 20:
+        return None
+    return int(fields[19]), (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def kill(pid: int) -> None:

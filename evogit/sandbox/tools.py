@@ -100,7 +100,7 @@ def _existing(names: Iterable[str]) -> Iterator[Path]:
 
 
 def _is_system(path: Path) -> bool:
-    return len(path.parts) > 1 and path.parts[1] in (*SYSTEM, "etc")
+    return len(path.parts) < 2 or path.parts[1] in (*SYSTEM, "etc")
 
 
 def _real(path: Path) -> Path:

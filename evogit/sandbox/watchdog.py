@@ -1,10 +1,10 @@
-"""What no limit of the kernel's covers: memory and disk of all processes of one job together."""
+"""What no limit of the kernel's covers: memory and disk of all processes of one job together, and their number."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +33,7 @@ class Watchdog:
         self._top = top
         self._memory_mb = job.memory_mb or limits.memory_mb
         self._limits = limits
+        self._who = job.who
         self._folders = (job.cwd, *job.writable)
         self._in_memory = _IN_MEMORY if confined else ()
         self._next = 0.0
@@ -44,13 +45,21 @@ class Watchdog:
         if now < self._next:
             return None
         self._next = now + _EVERY_S
-        return self._look_at_memory() or self._look_at_disk() or self._look_at_files_in_memory()
+        return self._look_at_processes() or self._look_at_disk() or self._look_at_files_in_memory()
 
-    def _look_at_memory(self) -> str | None:
+    def _look_at_processes(self) -> str | None:
         limit = self._memory_mb
-        if limit is None or _used(self._top, limit * _MB) <= limit * _MB:
+        if limit is None and not self._limits.is_counted:
             return None
-        return f"memory: its processes use more than {limit} MB together"
+        pids = list(processes.tree(self._top))
+        if self._limits.is_counted:
+            del pids[0]
+            if sum(map(processes.threads, pids)) > self._limits.processes:
+                return f"processes: it runs more than {self._limits.processes} at once"
+        if limit is None or _used(pids, limit * _MB) <= limit * _MB:
+            return None
+        whose = "its" if self._who == "it" else f"{self._who}'s"
+        return f"memory: {whose} processes use more than {limit} MB together"
 
     def _look_at_disk(self) -> str | None:
         now = _free(self._folders[0])
@@ -75,23 +84,23 @@ class Watchdog:
     def _says(self, written: _Room) -> str | None:
         disk, files = self._limits.disk_mb, self._limits.files
         if disk is not None and written.size > disk * _MB:
-            return f"disk: it wrote more than {disk} MB"
+            return f"disk: {self._who} wrote more than {disk} MB"
         if files is not None and written.files > files:
-            return f"disk: it made more than {files} files"
+            return f"disk: {self._who} made more than {files} files"
         return None
 
 
-def _used(top: int, limit: int) -> int:
-    """Return the bytes of memory of a process and its descendants.
+def _used(pids: Sequence[int], limit: int) -> int:
+    """Return the bytes of memory of processes.
 
     Pages shared by forked processes are counted in full at first; only a sum above the limit is worth counting well.
     """
-    pids = list(processes.tree(top))
     rough = {pid: processes.resident(pid) for pid in pids}
     if sum(rough.values()) <= limit:
         return sum(rough.values())
     exact = {pid: processes.proportional(pid) for pid in pids}
-    return sum(rough[pid] if found is None else found for pid, found in exact.items())
+    # Looked at again where the shares are not said: it may have ended between the two looks.
+    return sum(processes.resident(pid) if found is None else found for pid, found in exact.items())
 
 
 def _free(folder: Path) -> _Room:

@@ -34,6 +34,24 @@ class Candidate:
         middle = len(values) // 2
         return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
 
+    def judged(self, evaluator: str) -> Score | None:
+        """Return the measurement by this evaluator whose metrics and instances stand for all, or None."""
+        valid = [score for score in self.scores if score.evaluator == evaluator and score.value is not None]
+        return min(valid, key=lambda score: (score.agent, score.seq), default=None)
+
+    def first_at(self, evaluator: str) -> str:
+        """Return when this evaluator first measured it; an empty string when it did not."""
+        return min((score.at for score in self.scores if score.evaluator == evaluator), default="")
+
+    @property
+    def born_under(self) -> str | None:
+        """The evaluator in force when it was made: that of its maker's first measurement of it, if there is one."""
+        made = self.proposal
+        if made is None:
+            return None
+        own = [score for score in self.scores if score.agent == made.agent and score.seq > made.seq]
+        return min(own, key=lambda score: score.seq).evaluator if own else None
+
     @property
     def is_pruned(self) -> bool:
         """Whether the last word of any person on it, comments aside, is to prune it."""
@@ -53,6 +71,11 @@ class Candidate:
     def is_scored(self, evaluator: str) -> bool:
         """Return whether this evaluator has judged it; a broken evaluator has not."""
         return any(score.evaluator == evaluator and score.status is not Status.ERROR for score in self.scores)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether any evaluator has judged it."""
+        return any(score.status is not Status.ERROR for score in self.scores)
 
 
 @dataclass(frozen=True, slots=True)

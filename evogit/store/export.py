@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,32 @@ from evogit.store.task import Definition
 from evogit.store.trees import EXECUTABLE_MODE, LINK_MODE, SUBMODULE_MODE, Entry
 
 _Sign = tuple[int, int, int, int, int]
+_FOLDER_MODE = 0o755
 
 
 class Export:
     """The directory `root`, holding a tree with the protected files of the definition laid over it."""
 
-    def __init__(self, repo: Repository, definition: Definition, root: Path, owner: int | None = None) -> None:
-        """Hold trees in `root`; `owner` is the user whose the files are to be, if not the one who runs this."""
+    def __init__(
+        self,
+        repo: Repository,
+        definition: Definition,
+        root: Path,
+        owner: int | None = None,
+        hidden: Container[bytes] = (),
+    ) -> None:
+        """Hold trees in `root`; `owner` is the user whose the files are to be, if not the one who runs this.
+
+        `hidden` are protected files that are left out.
+        """
         self.root = root
         self._owner = owner
+        self._hidden = hidden
         self._repo = repo
         self._definition = definition
         self._top = os.fsencode(root)
         self._tree: pygit2.Oid | None = None
+        self._is_begun = False
         self._files: dict[bytes, Entry] = {}
         self._signs: dict[bytes, _Sign] = {}
         self._folders: set[bytes] = set()
@@ -53,54 +67,63 @@ class Export:
 
     def is_frozen(self, path: bytes) -> bool:
         """Return whether a file is laid over every tree."""
-        return path in self._definition.files
+        return path in self._definition.files and path not in self._hidden
+
+    @cached_property
+    def base_files(self) -> Collection[bytes]:
+        """The paths of the base.
+
+        Raises:
+            StorageError: the base cannot be read.
+        """
+        return trees.files(self._repo, self._repo.commit(self._definition.base).tree_id).keys()
 
     def supply(self, links: Mapping[bytes, Path]) -> None:
         """From the next switch on, put links to what is no part of any tree; they hide a tree's own."""
         self._links = dict(links)
-        self._tree = None
+        self._is_begun = False
 
-    def switch(self, tree: TreeId) -> None:
-        """Make the directory hold exactly this tree and the protected files.
+    def switch(self, tree: TreeId | None) -> None:
+        """Make the directory hold exactly this tree (None: an empty one) and the protected files.
 
         Raises:
             StorageError: the tree cannot be read, or holds a path no disk should see.
             OSError: the disk is full or not writable.
         """
-        wanted = pygit2.Oid(hex=tree)
+        wanted = pygit2.Oid(hex=tree) if tree else None
+        is_begun, self._is_begun = self._is_begun, False  # half a tree: the next switch begins anew
         try:
-            if self._tree is None:
-                self._begin()
-            else:
+            if is_begun:
                 self._restore()
+            else:
+                self._begin()
             self._apply(wanted)
         except (FileExistsError, NotADirectoryError) as error:
-            self._tree = None
-            raise StorageError(f"tree {tree[:12]} does not fit into a directory: {error}") from error
-        except BaseException:
-            self._tree = None  # half a tree: the next switch begins anew
-            raise
+            raise StorageError(f"tree {str(tree)[:12]} does not fit into a directory: {error}") from error
         self._tree = wanted
+        self._is_begun = True
 
     def remove(self) -> None:
         """Delete the directory."""
         remove(self._top)
-        self._tree = None
+        self._is_begun = False
 
     def _begin(self) -> None:
+        self._tree = None
         remove(self._top)
-        os.makedirs(self._top, mode=0o755)
+        os.makedirs(self._top)
+        os.chmod(self._top, _FOLDER_MODE)
         self._hand_over(self._top)
         self._files.clear()
         self._signs.clear()
         self._folders = {b""}
         for path, entry in self._definition.files.items():
-            if not self._is_supplied(path):
+            if path not in self._hidden and not self._is_supplied(path):
                 self._write(path, entry)
         for path in self._links:
             self._link(path)
 
-    def _apply(self, tree: pygit2.Oid) -> None:
+    def _apply(self, tree: pygit2.Oid | None) -> None:
         changed = [
             change
             for change in trees.changes(self._repo, self._tree, tree)
@@ -161,6 +184,7 @@ class Export:
             return
         self._make_folders(os.path.dirname(folder))
         os.mkdir(self._top + b"/" + folder)
+        os.chmod(self._top + b"/" + folder, _FOLDER_MODE)
         self._hand_over(self._top + b"/" + folder)
         self._folders.add(folder)
 
@@ -184,7 +208,6 @@ class Export:
         """Undo what the last evaluation did to the directory, found by comparing each file's stat."""
         seen: set[bytes] = set()
         if not self._scan(b"", seen):
-            self._tree = None
             self._begin()
             return
         missing = self._signs.keys() - seen
@@ -202,6 +225,8 @@ class Export:
         """Walk the directory; delete what is not ours; note files that are as we wrote them. False: start over."""
         full, prefix = (self._top + b"/" + folder, folder + b"/") if folder else (self._top, b"")
         try:
+            if stat.S_IMODE(os.lstat(full).st_mode) != _FOLDER_MODE:
+                os.chmod(full, _FOLDER_MODE)  # an evaluation may have taken away the right to look into it
             with os.scandir(full) as entries:
                 found = list(entries)
         except OSError:

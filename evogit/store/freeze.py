@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from pygit2.enums import FileStatus
 
 from evogit import config
 from evogit.errors import ConfigError
-from evogit.evaluator import Command
-from evogit.store import definitions, objects, trees
+from evogit.evaluator_table import Command
+from evogit.store import definitions, naming, objects, trees
 from evogit.store.repository import Repository
 from evogit.store.task import Definition
 from evogit.store.trees import EXECUTABLE_MODE, FILE_MODE, LINK_MODE, SUBMODULE_MODE, Entry
@@ -34,8 +33,11 @@ DEFAULT_PROTECTED = (
     ),
     *(".ci/**", "tests/**", "test/**", "test_*.py", "*_test.py", "*_test.go", "*.test.[jt]s", "*.spec.[jt]s"),
     *("conftest.py", "pytest.ini", "tox.ini", "setup.cfg", "noxfile.py", "pyproject.toml", "package.json"),
+    *("pytest.toml", ".pytest.toml", ".pytest.ini"),
+    *("sitecustomize.py", "usercustomize.py", "*.pth", "*.pyc", "*.dist-info/**", "*.egg-info/**"),
 )
-"""Always protected, in the words of `.gitignore`: the definition itself, CI, and what a test runner reads."""
+"""Always protected, in the words of `.gitignore`: the definition itself, CI, what a test runner reads, and what Python
+runs unasked or in the place of a source that people read."""
 _MAX_UNTRACKED = 10_000
 
 
@@ -70,7 +72,8 @@ def freeze(repo: Repository) -> Frozen:
         path for path in _untracked(repo, (*settings.protected, *named_patterns)) if spec.match_file(_text(path))
     }
     files = {path: entry for path in sorted(chosen) if (entry := _current(repo, path, tracked.get(path))) is not None}
-    _refuse_unmatched(settings.evaluator.setup_inputs, files)
+    _refuse_unmatched(settings.evaluator, files)
+    _refuse_missing_module(settings.evaluator, files)
     definition = Definition(
         base=base, config=settings, config_text=text, editable=settings.editable, protected=patterns, files=files,
         agents=definitions.to_freeze(repo, settings.agents),
@@ -102,7 +105,7 @@ def _named_files(repo: Repository, evaluator: config.Evaluator, tracked: Iterabl
     known = set(tracked)
     carried = tuple(os.fsencode(path.rstrip("/")) for path in evaluator.carry)
     for command in evaluator.commands():
-        for path in _named_in(repo, _words(command), known):
+        for path in _named_in(repo, command, known):
             if path in known or not (_is_below(path, carried) or _is_installed(repo, path)):
                 yield path
 
@@ -120,35 +123,32 @@ def _is_installed(repo: Repository, path: bytes) -> bool:
     )
 
 
-def _words(command: Command) -> list[str]:
-    try:
-        return shlex.split(command) if isinstance(command, str) else list(command)
-    except ValueError:
-        return str(command).split()
+def _named_in(repo: Repository, command: Command, known: set[bytes]) -> Iterator[bytes]:
+    for guess in naming.guesses(command):
+        path = os.fsencode(os.path.normpath(guess))
+        if path in known or (repo.work and not guess.startswith(("/", "..")) and (repo.work / guess).is_file()):
+            yield path
 
 
-def _named_in(repo: Repository, words: Iterable[str], known: set[bytes]) -> Iterator[bytes]:
-    previous = ""
-    for word in words:
-        guesses = [word.rstrip(";&|")]
-        if previous == "-m":
-            module = word.replace(".", "/")
-            guesses += [f"{module}.py", f"{module}/__main__.py"]
-        elif word == "make":
-            guesses += ["Makefile", "GNUmakefile", "makefile"]
-        for guess in guesses:
-            path = os.fsencode(os.path.normpath(guess))
-            if path in known or (repo.work and not guess.startswith(("/", "..")) and (repo.work / guess).is_file()):
-                yield path
-        previous = word
+def _refuse_unmatched(evaluator: config.Evaluator, files: Iterable[bytes]) -> None:
+    """Check that what the setup reads exists, and what is trusted: a digest of nothing would never change."""
+    named = {"setup_inputs": evaluator.setup_inputs, "trusted": evaluator.trusted}
+    if evaluator.setup or evaluator.carry:
+        del named["trusted"]  # it may be among what they bring
+    for key, patterns in named.items():
+        for pattern in patterns:
+            spec = pathspec.GitIgnoreSpec.from_lines([pattern])
+            if not any(spec.match_file(_text(path)) for path in files):
+                raise ConfigError(f"{config.FILE_NAME}: evaluator.{key} names {pattern!r}, which matches no file")
 
 
-def _refuse_unmatched(patterns: Iterable[str], files: Iterable[bytes]) -> None:
-    """Check that what the setup reads exists: a digest of nothing would never change."""
-    for pattern in patterns:
-        spec = pathspec.GitIgnoreSpec.from_lines([pattern])
-        if not any(spec.match_file(_text(path)) for path in files):
-            raise ConfigError(f"{config.FILE_NAME}: evaluator.setup_inputs names {pattern!r}, which matches no file")
+def _refuse_missing_module(evaluator: config.Evaluator, files: Iterable[bytes]) -> None:
+    places = [f"{place}{ending}" for place in evaluator.places_of_function() for ending in (".py", "/__init__.py")]
+    if places and not {os.fsencode(place) for place in places} & set(files):
+        raise ConfigError(
+            f"{config.FILE_NAME}: evaluator.function is {evaluator.function!r}, and there is none of these files: "
+            f"{', '.join(places)}"
+        )
 
 
 def _untracked(repo: Repository, patterns: Iterable[str]) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import msgspec
 import pygit2
 
 from evogit.errors import StorageError
-from evogit.model import AgentName, CommitId, Operator, Plan, RunName, Status
+from evogit.model import AgentName, CommitId, Operator, Plan, RunName
 from evogit.records import AnyRecord
 from evogit.store import admission, private, refs
 from evogit.store.ledger import PERSON, Ledger, is_current
@@ -219,8 +219,10 @@ def is_known(snapshot: Snapshot, commit: CommitId) -> bool:
     found = snapshot.candidates.get(commit)
     if found is None or not (found.proposal or found.scores):
         return False
-    broke = [score for score in found.scores if score.status is Status.ERROR]
-    return len(broke) < len(found.scores) or not 0 < len(broke) < _BROKEN_ENOUGH
+    if found.is_judged or not found.scores:
+        return True
+    broke = [score for score in found.scores if score.evaluator == snapshot.evaluator]
+    return len(broke) >= _BROKEN_ENOUGH
 
 
 def _is_an_agents(snapshot: Snapshot, commit: CommitId) -> bool:

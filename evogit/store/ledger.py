@@ -13,7 +13,7 @@ import pygit2
 from evogit.errors import StorageError
 from evogit.model import AgentName, CommitId, Measurement, Plan, RunName, TreeId
 from evogit.records import AnyRecord, Lease, Merge, Proposal, Score, Verdict
-from evogit.store import commits
+from evogit.store import commits, redaction
 from evogit.store.candidate import Candidate, Event
 from evogit.store.journal import Journal
 from evogit.store.objects import Durability
@@ -101,11 +101,13 @@ class Ledger:
         )  # fmt: skip
 
     def score(self, tree: TreeId, measured: Measurement, sandbox: str) -> Score:
-        """Return the record of a measurement."""
+        """Return the record of a measurement, keys and what would not fit taken out."""
+        kept = redaction.shareable(measured)
         return Score(
-            **self._header(), status=measured.status, value=measured.value, metrics=dict(measured.metrics),
-            instances=dict(measured.instances), evaluator=self.writer.evaluator, tree=tree,
-            seconds=round(measured.seconds, 4), sandbox=sandbox, host=self.writer.host, feedback=measured.feedback,
+            **self._header(), status=kept.status, value=kept.value, metrics=dict(kept.metrics),
+            instances=dict(kept.instances), evaluator=self.writer.evaluator, tree=tree,
+            seconds=round(kept.seconds, 4), sandbox=sandbox, host=self.writer.host, feedback=kept.feedback,
+            artifacts=dict(kept.artifacts), artifacts_left_out=kept.artifacts_left_out,
         )  # fmt: skip
 
     def lease(self, seconds: float) -> Lease:

@@ -145,20 +145,24 @@ def take_name(repo: Repository, run: RunName, agent: AgentName) -> Name:
 def living(repo: Repository, run: RunName) -> list[AgentName]:
     """Return the agents of this clone whose processes are alive, by name."""
     folder = repo.private / run
-    found = []
-    for path in sorted(folder.glob("*.lock")) if folder.is_dir() else []:
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            continue  # its run was cleaned away meanwhile, or another user's agent had it
-        try:
-            # A shared lock for an instant: an agent that starts in it takes its next free name instead.
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            found.append(AgentName(path.stem))
-        finally:
-            os.close(descriptor)
-    return found
+    names = (AgentName(path.stem) for path in (sorted(folder.glob("*.lock")) if folder.is_dir() else []))
+    return [name for name in names if is_living(repo, run, name)]
+
+
+def is_living(repo: Repository, run: RunName, agent: AgentName) -> bool:
+    """Return whether the process of an agent of this clone is alive."""
+    try:
+        descriptor = os.open(repo.private / run / f"{agent}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False  # its run was cleaned away meanwhile, or another user's agent had it
+    try:
+        # A shared lock for an instant: an agent that starts in it takes its next free name instead.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _hold(repo: Repository, run: RunName, agent: AgentName) -> Name | None:

@@ -16,6 +16,8 @@ class Ranking:
     def __init__(self, direction: Direction) -> None:
         """Begin with none."""
         self._sign = 1.0 if direction is Direction.MAXIMIZE else -1.0
+        self.cleared = 0
+        """How often it began anew."""
         self.clear()
 
     def clear(self) -> None:
@@ -24,7 +26,10 @@ class Ranking:
         """All of them, by id."""
         self.leaders: list[CommitId] = []
         """Those with the best score, by id."""
+        self.arrived: list[CommitId] = []
+        """All of them, in the order they became known here, which is another on each machine."""
         self._top: list[tuple[float, CommitId]] = []
+        self.cleared += 1
 
     @property
     def best(self) -> float | None:
@@ -38,6 +43,7 @@ class Ranking:
     def add(self, commit: CommitId, value: float) -> None:
         """Take in a candidate that is not in it yet."""
         bisect.insort(self.ids, commit)
+        self.arrived.append(commit)
         key = -value * self._sign
         if not self._top or key < self._top[0][0]:
             self.leaders = [commit]

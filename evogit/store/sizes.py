@@ -91,15 +91,15 @@ class Sizes:
             return int(entry.mode != mode)
         return max(1, _weigh(base, content))
 
-    def least(self, equals: Sequence[Candidate]) -> Candidate | None:
-        """Return the one with the smallest difference, the first measured among these; None when there is none.
+    def least(self, equals: Sequence[Candidate], evaluator: str) -> Candidate | None:
+        """Return the one with the smallest difference, the first this evaluator measured among these, or None.
 
         A recorded size spares reading the objects; the candidate that is returned was measured, so that a record that
         says too little wins nothing.
         """
         if len(equals) < 2:
             return equals[0] if equals else None
-        first = {one.id: min(score.at for score in one.scores) for one in equals}
+        first = {one.id: one.first_at(evaluator) for one in equals}
         unrecorded = sorted((first[one.id], one.id) for one in equals if _recorded(one) is None)
         measured = {commit for _, commit in unrecorded[:_MAX_UNRECORDED]}
         queue = []

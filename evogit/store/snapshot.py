@@ -91,6 +91,11 @@ class Snapshot:
         """Return a candidate with this tree that this evaluator has judged, or None."""
         return self._measured.get((tree, self.evaluator))
 
+    def judge_by(self, evaluator: str) -> None:
+        """Let the scores of another evaluator count from now on, and no others."""
+        self.evaluator = evaluator
+        self._stale = True
+
     @property
     def best_value(self) -> float | None:
         """The best score, or None when nothing is scored."""

@@ -1,8 +1,9 @@
-"""The task of a run, frozen in its ref: the base, `evogit.toml`, and the protected files."""
+"""The task of a run, in its ref: the base, `evogit.toml`, and the protected files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -14,8 +15,9 @@ import pygit2
 
 from evogit import config
 from evogit.errors import ConfigError, StorageError, UsageError
+from evogit.evaluator_table import Command
 from evogit.model import CommitId, RunName, TreeId
-from evogit.store import objects, refs, trees
+from evogit.store import naming, objects, refs, trees
 from evogit.store.objects import Durability
 from evogit.store.repository import Repository
 from evogit.store.trees import EXECUTABLE_MODE, FILE_MODE, Entry
@@ -27,7 +29,7 @@ _AGENTS = b"agents/"
 _NEVER_EDITED = b".evogit/"
 _MAX_UNREADABLE = 100
 _MAX_DEFINITIONS = 256
-_MAX_AMENDMENTS = 100_000
+MAX_AMENDMENTS = 100_000
 
 
 class State(StrEnum):
@@ -82,6 +84,36 @@ class Definition:
     def key(self) -> tuple[object, ...]:
         """What must be equal for one run to continue another; limits and the choice of agents may differ."""
         return (self.base, self.config.goal, self.config.direction, self.editable, self.protected, self.evaluator)
+
+    @property
+    def experiment(self) -> tuple[object, ...]:
+        """What stays for a whole run: where it starts, which scores are better, and what may be changed."""
+        return (self.base, self.config.direction, self.editable)
+
+    def at(self, base: CommitId) -> Definition:
+        """Return the same definition for candidates that start from another commit."""
+        return replace(self, base=base)
+
+    @cached_property
+    def trusted(self) -> frozenset[bytes]:
+        """The protected files that only the scorer of a split evaluator sees: those named so, and the scorer's own."""
+        evaluator = self.config.evaluator
+        if evaluator.mode != "split":
+            return frozenset()
+        own = self._named(evaluator.scorers()) - self._named(evaluator.beside())
+        return frozenset(own | {path for path in self.files if self.is_trusted(path)})
+
+    def is_trusted(self, path: bytes) -> bool:
+        """Return whether `trusted` of the evaluator names this path, or a folder it is in."""
+        return self._trusted_spec.match_file(path.decode("utf-8", "surrogateescape"))
+
+    def _named(self, commands: Iterable[Command]) -> set[bytes]:
+        words = (guess for command in commands for guess in naming.guesses(command))
+        return {os.fsencode(os.path.normpath(word)) for word in words} & self.files.keys()
+
+    @cached_property
+    def _trusted_spec(self) -> pathspec.GitIgnoreSpec:
+        return pathspec.GitIgnoreSpec.from_lines(self.config.evaluator.trusted)
 
     @cached_property
     def _protected_spec(self) -> pathspec.GitIgnoreSpec:
@@ -138,13 +170,9 @@ def create(repo: Repository, run: RunName, definition: Definition, signature: py
     described = _TaskFile(
         v=1, run=run, base=definition.base, editable=definition.editable, protected=definition.protected
     )
-    entries: dict[bytes, Entry | None] = {
-        TASK_FILE: _file(repo, msgspec.json.encode(described, order="sorted") + b"\n"),
-        _CONFIG_FILE: _file(repo, definition.config_text),
-        **{_PROTECTED + path: entry for path, entry in definition.files.items()},
-        **agent_entries(repo, definition.agents),
-    }
-    tree = trees.build(repo, None, entries)
+    line = msgspec.json.encode(described, order="sorted") + b"\n"
+    own = agent_entries(repo, definition.agents)
+    tree = trees.build(repo, None, {TASK_FILE: _file(repo, line), **evaluator_entries(repo, definition), **own})
     assert tree is not None  # it holds at least the two files
     goal = definition.config.goal
     commit = objects.write_commit(
@@ -160,6 +188,16 @@ def create(repo: Repository, run: RunName, definition: Definition, signature: py
     durability.close()
     refs.compare_and_swap(repo, refs.task_ref(run), old=None, new=commit)
     return read(repo, run)
+
+
+def evaluator_entries(repo: Repository, definition: Definition) -> dict[bytes, Entry]:
+    """Return what a task's tree holds beside `task.json` and `agents/`; the configuration's blob is written.
+
+    Raises:
+        StorageError: Git would not write it.
+    """
+    files = {_PROTECTED + path: entry for path, entry in definition.files.items()}
+    return {_CONFIG_FILE: _file(repo, definition.config_text), **files}
 
 
 def agent_entries(repo: Repository, agents: Mapping[str, bytes]) -> dict[bytes, Entry | None]:
@@ -227,6 +265,30 @@ def read_at(repo: Repository, run: RunName, tip: pygit2.Oid) -> Task:
 
 def _parse(repo: Repository, run: RunName, commit: pygit2.Commit) -> Task:
     where = f"the task of run {run}"
+    described, definition = _definition(repo, run, commit, where)
+    return Task(
+        run=run,
+        definition=definition,
+        base_tree=TreeId(str(repo.commit(definition.base).tree_id)),
+        tip=CommitId(str(commit.id)),
+        seen=CommitId(str(commit.id)),
+        started=_started(repo, commit, definition.base, where),
+        goal=definition.config.goal if described.goal is None else described.goal,
+        state=State(described.state or State.RUNNING),
+    )
+
+
+def definition_of(repo: Repository, run: RunName, commit: pygit2.Commit) -> Definition:
+    """Return the definition one task commit holds.
+
+    Raises:
+        StorageError: it cannot be read.
+        ConfigError: its configuration is not valid.
+    """
+    return _definition(repo, run, commit, f"the task of run {run}")[1]
+
+
+def _definition(repo: Repository, run: RunName, commit: pygit2.Commit, where: str) -> tuple[_TaskFile, Definition]:
     try:
         content = trees.read_blob(repo, trees.entries_of(repo, commit.tree_id)[TASK_FILE].id)
         version = msgspec.json.decode(content, type=_Version).v
@@ -241,9 +303,8 @@ def _parse(repo: Repository, run: RunName, commit: pygit2.Commit) -> Task:
         raise StorageError(
             f"{where} is of version {described.v} for run {described.run!r}; this evogit reads version 1"
         )
-    base = CommitId(described.base)
-    definition = Definition(
-        base=base,
+    return described, Definition(
+        base=CommitId(described.base),
         config=config.parse(text, where=where),
         config_text=text,
         editable=described.editable,
@@ -251,21 +312,11 @@ def _parse(repo: Repository, run: RunName, commit: pygit2.Commit) -> Task:
         files={path.removeprefix(_PROTECTED): entry for path, entry in entries.items() if path.startswith(_PROTECTED)},
         agents=_agents(repo, entries),
     )
-    return Task(
-        run=run,
-        definition=definition,
-        base_tree=TreeId(str(repo.commit(base).tree_id)),
-        tip=CommitId(str(commit.id)),
-        seen=CommitId(str(commit.id)),
-        started=_started(repo, commit, base, where),
-        goal=definition.config.goal if described.goal is None else described.goal,
-        state=State(described.state or State.RUNNING),
-    )
 
 
 def _started(repo: Repository, commit: pygit2.Commit, base: CommitId, where: str) -> int:
     """Return the time of the first task commit, the one on the base."""
-    for _ in range(_MAX_AMENDMENTS):
+    for _ in range(MAX_AMENDMENTS):
         if not commit.parent_ids:
             break
         parent = CommitId(str(commit.parent_ids[0]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -231,8 +231,12 @@ def files(repo: Repository, tree: pygit2.Oid | str) -> dict[bytes, Entry]:
     return {change.path: change.new for change in changes(repo, None, root) if change.new}
 
 
-def with_files(repo: Repository, tree: TreeId, replaced: Mapping[RepoPath, bytes | None]) -> TreeId:
+def with_files(
+    repo: Repository, tree: TreeId, replaced: Mapping[RepoPath, bytes | None], executable: Container[RepoPath] = ()
+) -> TreeId:
     """Return the tree with the content of some files replaced (None: deleted); new files are made, modes are kept.
+
+    Files named in `executable` can be executed.
 
     Paths must have been checked before: Git's own checks do not run here.
 
@@ -242,7 +246,7 @@ def with_files(repo: Repository, tree: TreeId, replaced: Mapping[RepoPath, bytes
     entries = {
         path.encode("utf-8", "surrogateescape"): None
         if content is None
-        else Entry(KEEP_MODE, objects.write_blob(repo, content))
+        else Entry(EXECUTABLE_MODE if path in executable else KEEP_MODE, objects.write_blob(repo, content))
         for path, content in replaced.items()
     }
     built = build(repo, pygit2.Oid(hex=tree), entries)

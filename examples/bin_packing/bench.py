@@ -80,6 +80,14 @@ def measure(priority: Priority, instances: list[list[int]], kind: str) -> tuple[
     return sum(pack(items, capacity, choose) for items in instances), sum(bound(i, capacity) for i in instances)
 
 
+def orders(kind: str, sizes: list[int]) -> list[list[int]]:
+    """Return for each size the rooms that `rule.py` prefers: what the worker of a split evaluator is asked."""
+    from rule import priority
+
+    found = preferences(priority, kind, set(sizes))
+    return [found[size] for size in sizes]
+
+
 def excess(used: int, least: int) -> float:
     """Return how many bins too many, in percent of the bound."""
     return 100 * (used / least - 1)

@@ -16,7 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).resolve().parent
-FILES = ("rule.py", "bench.py", "held_out.py", "make_instances.py", "evogit.toml", "README.md", "data")
+FILES = (
+    "rule.py", "bench.py", "held_out.py", "make_instances.py", "evogit.toml", "score.py", "split.toml", "README.md",
+    "data",
+)  # fmt: skip
 PUBLISHED = {"uniform": "OR3", "weibull": "Weibull 5k"}
 """The published set that each kind of instance is like."""
 _MARK = ".evogit-demo"

@@ -1,7 +1,9 @@
-"""What the sandbox costs one evaluation: the same commands with and without it, in turns.
+"""What a sandbox costs one evaluation: the same commands with and without it, in turns.
 
-Run it as `python tests/bench/sandbox.py [--repeats N]`. Wall time is what an agent waits; CPU time is that of all the
-processes that were started, and of the launcher.
+Run it as `python tests/bench/sandbox.py [--repeats N]`; Landlock is measured only for an ordinary user, such as root
+becomes by `setpriv --reuid=65534 --regid=65534 --clear-groups`, where the interpreter is not root's alone.
+
+Wall time is what an agent waits; CPU time is that of all the processes that were started, and of the launcher.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from statistics import median, quantiles
 from rich.console import Console
 from rich.table import Table
 
-from evogit.sandbox import Job, Launcher, Plain, Wish, choose
+from evogit.errors import UsageError
+from evogit.sandbox import Job, Launcher, Plain, Sandbox, Wish, choose
 
 _PATH = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
 _COMMANDS = (("true",), ("python", "-I", "-c", "pass"), ("/bin/sh", "-c", "python -c 'import json' > $EVOGIT_RESULT"))
@@ -29,9 +32,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=80)
     repeats = parser.parse_args().repeats
-    sandbox = choose(Wish(kind="bwrap", where="the bench", trusted=False, caller={"PATH": _PATH}))
-    launchers = {"none": Launcher(sandbox=Plain()), "bwrap": Launcher(sandbox=sandbox)}
-    table = Table(title=f"ms per evaluation, medians of {repeats} in turns; {sandbox.described()}", box=None)
+    console = Console(width=130)
+    sandboxes: list[Sandbox] = [Plain()]
+    for kind in ("bwrap", "landlock"):
+        try:
+            sandboxes.append(choose(Wish(kind=kind, where="the bench", trusted=False, caller={"PATH": _PATH})))
+        except UsageError as error:
+            console.print(f"{kind}: {error}")
+    launchers = {sandbox.kind: Launcher(sandbox=sandbox) for sandbox in sandboxes}
+    table = Table(title=f"ms per evaluation, medians of {repeats} in turns, user {os.getuid()}", box=None)
     for heading in ("command", "sandbox", "wall", "quartiles", "CPU", "wall more", "CPU more"):
         table.add_column(heading, justify="left" if heading in ("command", "sandbox") else "right")
     with tempfile.TemporaryDirectory() as folder:
@@ -45,7 +54,7 @@ def main() -> None:
                 table.add_row(" ".join(argv), name, f"{wall:.1f}", f"{low:.1f}-{high:.1f}", f"{cpu:.1f}", *more)
     for launcher in launchers.values():
         launcher.close()
-    Console(width=130).print(table)
+    console.print(table)
 
 
 def _measure(

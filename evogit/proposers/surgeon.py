@@ -1,0 +1,301 @@
+"""The surgeon: changes code as a syntax tree, where something speaks against it, by what worked before.
+
+Knows the operations only as a table; does not know what a score is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from random import Random
+from typing import NamedTuple
+
+from evogit.model import Count, Edit, RepoPath, SourceFile
+from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Request
+from evogit.proposers.subjects import MAX_SUBJECT, clean, place
+from evogit.proposers.surgery import lines
+from evogit.proposers.surgery.languages import language_of
+from evogit.proposers.surgery.operations import FROM_ELSEWHERE, LINES, OPERATIONS, Operation, changes, size
+from evogit.proposers.surgery.statements import from_elsewhere
+from evogit.proposers.surgery.suspicion import Evidence, callees, evidence, suspicion
+from evogit.proposers.surgery.syntax import MAX_BYTES, Change, Region, Unit, compiles, parse
+
+_FILES = 12
+"""Files looked at in one call; of more, these are drawn, so that a call costs the same in any code base."""
+_TRIES = 12
+_REGIONS = 10
+_LOOKED = 48
+_COMPOUND = 0.06
+_ANYWHERE = 0.15
+"""How often suspicion is not asked: it may be wrong."""
+_FLOOR = 0.12
+"""The suspicion of a place nothing speaks against."""
+_PATIENCE = 120
+"""Tries in one place after which it is half as likely as before, unless one of them was an improvement."""
+_SHARED = 0.8
+"""1 would try all changes of an operation with few before any of one with many."""
+_PRIOR = 100
+"""Failed tries that what is known of an operation beforehand is worth, for one of weight 1."""
+_DATA = (
+    ".md",
+    ".rst",
+    ".txt",
+    ".json",
+    ".toml",
+    ".yaml",
+    ".yml",
+    ".csv",
+    ".cfg",
+    ".ini",
+    ".lock",
+    ".svg",
+    ".xml",
+    ".html",
+)
+_PASSED_ON = ("step",)
+
+
+class _Site(NamedTuple):
+    region: Region
+    weight: float
+
+
+class _Found(NamedTuple):
+    """One change that parses, and what did it."""
+
+    unit: Unit
+    region: Region
+    operation: Operation
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Surgeon:
+    """Proposes structural edits of the files' code.
+
+    A place is drawn by suspicion, an operation by Thompson sampling with Beta counts over what it came to in this run,
+    whoever tried it (Chapelle and Li, "An empirical evaluation of Thompson sampling", NIPS 2011), and then one of its
+    changes there that was not tried on this parent or its equals: the neighbourhood is gone through without repetition.
+    A few edits are two changes. Nothing is kept here but parsed files, in a bounded cache.
+    """
+
+    def propose(self, request: Request, rng: Random) -> Edit | None:
+        """Return an edit of one file.
+
+        The result depends on the request and the state of `rng` alone.
+
+        Returns:
+            The edit, with the params `op`, `place` and, when it is one change, `edit`; None when nothing that is new
+            and parses was found.
+
+        Raises:
+            Nothing.
+        """
+        files = [file for file in request.files if len(file.content) <= MAX_BYTES and file.content.strip()]
+        code = [file for file in files if not file.path.endswith(_DATA)]
+        against = evidence(request.feedback, request.instances)
+        chosen = _draw_files(code, against, rng)
+        units = [unit for file in chosen if (unit := parse(file)) is not None]
+        plain = [file for file in chosen if parse(file) is None] or ([] if code else files)
+        if units and not (plain and rng.random() < len(plain) / (8 * len(units) + len(plain))):
+            edit = _operate(units, request, against, rng)
+            if edit is not None:
+                return edit
+        return _by_lines(plain, request, rng) if plain else None
+
+
+def _draw_files(files: Sequence[SourceFile], against: Evidence, rng: Random) -> Sequence[SourceFile]:
+    """Return all files, or of many those that messages name and some at random, larger ones more often."""
+    if len(files) <= _FILES:
+        return files
+    named = {path.rpartition("/")[2] for path, _ in against.lines}
+    keyed = []
+    for file in files:
+        weight = math.sqrt(len(file.content)) * (50 if file.path.rpartition("/")[2] in named else 1)
+        keyed.append((rng.random() ** (1 / weight), file.path, file))
+    return [file for _, _, file in sorted(keyed, key=lambda one: one[:2])[-_FILES:]]
+
+
+def _operate(units: Sequence[Unit], request: Request, against: Evidence, rng: Random) -> Edit | None:
+    sites = _sites(units, request, against, anywhere=rng.random() < _ANYWHERE)
+    double = rng.random() < _COMPOUND
+    left = _TRIES
+    for _ in range(min(_REGIONS, len(sites))):
+        site = rng.choices(sites, [one.weight for one in sites])[0]
+        first = None
+        for found in _draws(site.region, units, request, against, rng, frozenset() if double else request.past.edits):
+            if found.unit.still_parses(found.unit.apply([found.change])):
+                if not double:
+                    return _edit(request, [found])
+                if first is not None and _apart(first, found):
+                    both = [first, found]
+                    if found.unit.still_parses(found.unit.apply([one.change for one in both])):
+                        return _edit(request, both)
+                first = first or found
+            left -= 1
+            if left <= 0:
+                return _edit(request, [first]) if first else None
+        sites = [one for one in sites if one.region is not site.region]
+    return None
+
+
+def _sites(units: Sequence[Unit], request: Request, against: Evidence, *, anywhere: bool) -> list[_Site]:
+    """Return the regions with their weights; with `anywhere` all are as suspicious."""
+    regions = [region for unit in units for region in unit.regions]
+    doubts = [suspicion(region, against) for region in regions]
+    blamed: dict[str, float] = {}
+    for region, doubt in zip(regions, doubts, strict=True):
+        for name in callees(region) if doubt > 0.2 else ():
+            blamed[name] = max(blamed.get(name, 0.0), doubt / 4)
+    sites = []
+    for region, doubt in zip(regions, doubts, strict=True):
+        here = _place_of(region)
+        doubt = max(doubt, blamed.get(region.name, 0.0)) + 0.2 * (request.params.get(PLACE) == here)
+        weight = (
+            region.size**0.6
+            * (1.0 if anywhere else (_FLOOR + doubt) ** 3)
+            * _worth(request.past.places.get(here, Count()))
+        )
+        sites.append(_Site(region, weight))
+    return sites
+
+
+def _worth(count: Count) -> float:
+    deaf = 0.3 if count.tried >= 8 and not count.changed else 1.0
+    return deaf * (1 + count.improved) / (1 + count.tried / _PATIENCE)
+
+
+def _draws(
+    region: Region, units: Sequence[Unit], request: Request, against: Evidence, rng: Random, tried: object
+) -> Iterator[_Found]:
+    """Yield changes of a region that were not tried, one of each operation, the most promising operation first."""
+    past = tried if isinstance(tried, frozenset | set) else frozenset()
+    suspects = against.places(region.unit) if against.lines else frozenset()
+    for operation in _ranked(region, request.past.operations, bool(against.failed), rng):
+        elsewhere = operation is FROM_ELSEWHERE
+        pool = _from_other_file(region, units, rng) if elsewhere else changes(operation, region)
+        for change in _in_turn(region.unit, pool, suspects, rng):
+            if _key(region, change) not in past:
+                yield _Found(region.unit, region, operation, change)
+                break
+
+
+def _ranked(region: Region, known: Mapping[float, Count], faulty: bool, rng: Random) -> list[Operation]:
+    """Return the operations by what each promises: a draw of its chance to improve, shared by its changes here.
+
+    At first the chance is about the operation's weight in a hundred. One of three changes is tried before one of many,
+    and what only makes code faster late while tests fail.
+    """
+    drawn = []
+    for operation in (*OPERATIONS.values(), FROM_ELSEWHERE):
+        count, among = known.get(operation.number, Count()), size(operation, region)
+        if among:
+            weight = operation.weight / (8 if faulty and operation.faster else 1)
+            chance = rng.betavariate(1 + count.improved, _PRIOR / weight + count.tried - count.improved)
+            drawn.append((chance / among**_SHARED, operation.number, operation))
+    return [operation for _, _, operation in sorted(drawn, key=lambda one: one[:2], reverse=True)]
+
+
+def _from_other_file(region: Region, units: Sequence[Unit], rng: Random) -> Sequence[Change]:
+    others = [
+        unit for unit in units if unit is not region.unit and unit.language is region.unit.language and unit.regions
+    ]
+    return list(from_elsewhere(region, rng.choice(rng.choice(others).regions))) if others else ()
+
+
+def _in_turn(unit: Unit, pool: Sequence[Change], suspects: frozenset[int], rng: Random) -> Sequence[Change]:
+    """Return changes of a pool in a drawn order: all of a small one, those on lines a message names first."""
+    some = rng.sample(pool, min(len(pool), _LOOKED)) if len(pool) > 4 * _LOOKED else rng.sample(pool, len(pool))
+    if not suspects or rng.random() < 0.3:
+        return some
+    near = [change for change in pool if unit.line(change.start) in suspects] if len(pool) <= 400 else []
+    return [*rng.sample(near, len(near)), *some]
+
+
+def _apart(one: _Found, other: _Found) -> bool:
+    first, second = sorted((one.change, other.change))
+    return first.end < second.start and one.operation is not other.operation
+
+
+def _edit(request: Request, found: Sequence[_Found]) -> Edit:
+    first = found[0]
+    content = first.unit.apply([one.change for one in found])
+    params = {OPERATION: first.operation.number, PLACE: _place_of(first.region)}
+    if len(found) == 1:
+        params[EDIT] = _key(first.region, first.change)
+    params |= {name: request.params[name] for name in _PASSED_ON if name in request.params}
+    words = " and ".join(
+        _words(one.operation.words, one.unit.content, one.change, 44 // len(found)) for one in found[:1]
+    )
+    more = " and once more" if len(found) > 1 else ""
+    return Edit(
+        files={first.unit.path: content},
+        subject=_subject(words + more, first.region.name, first.unit.path),
+        params=params,
+    )
+
+
+def _by_lines(files: Sequence[SourceFile], request: Request, rng: Random) -> Edit | None:
+    for _ in range(_TRIES):
+        file = rng.choice(files)
+        drawn = lines.draw(file, rng, LINES)
+        if drawn is None:
+            continue
+        change = drawn.change
+        content = file.content[: change.start] + change.text + file.content[change.end :]
+        language = language_of(file.path)
+        key = _hash(file.path, file.content[change.start : change.end], change.text, change.start)
+        if key in request.past.edits or (
+            language and language.python and compiles(file.content) and not compiles(content)
+        ):
+            continue
+        words = _words(drawn.words, file.content, change, 44)
+        params = {OPERATION: drawn.number, PLACE: _hash(file.path), EDIT: key}
+        return Edit(files={file.path: content}, subject=_subject(words, "", file.path), params=params)
+    return None
+
+
+def _words(pattern: str, content: bytes, change: Change, room: int) -> str:
+    """Return what was done, in words; code is quoted in one line and cut."""
+    old, new = content[change.start : change.end], change.text
+    if not old.strip() and "{what}" not in pattern:
+        pattern = "Insert {new}"
+    elif not new.strip() and "{what}" not in pattern:
+        pattern = "Leave {old} out"
+    share = (room - len(pattern) + 10) // max(1, pattern.count("{"))
+    return pattern.format(old=_quoted(old, share), new=_quoted(new, share), what=_quoted(change.what or old, share))
+
+
+def _quoted(code: bytes, room: int) -> str:
+    """Return code as a few plain words: no mark that means something to a forge, no line end."""
+    text = " ".join(code.decode("utf-8", "replace").split()).replace("#", "").replace("@", "").replace("\ufffd", "?")
+    return clean(text, max(6, room)) or "it"
+
+
+def _subject(words: str, name: str, path: RepoPath) -> str:
+    where = f" in {clean(name, 20)}() of " if name else " in "
+    head = clean(words, MAX_SUBJECT - len(where) - 10) + where
+    return (head + place(path, MAX_SUBJECT - len(head)))[:MAX_SUBJECT].rstrip()
+
+
+def _place_of(region: Region) -> float:
+    return _hash(region.unit.path, region.name)
+
+
+def _key(region: Region, change: Change) -> float:
+    """Return what a change is, by the lines it is on and their place in the region: the same when others move them."""
+    unit = region.unit
+    start, end = unit.line_start(change.start), unit.line_end(change.end)
+    old = unit.content[start:end]
+    new = unit.content[start : change.start] + change.text + unit.content[change.end : end]
+    return _hash(unit.path, region.name, old.strip(), new.strip(), unit.content.count(old, region.start, start))
+
+
+def _hash(*parts: str | bytes | int) -> float:
+    found = blake2b(digest_size=6)
+    for part in parts:
+        found.update(part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass"))
+        found.update(b"\0")
+    return float(int.from_bytes(found.digest()))

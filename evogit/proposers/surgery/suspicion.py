@@ -1,0 +1,97 @@
+"""Where a fault may be: from what the evaluator said, and from the names of the tests that failed and passed."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from evogit.proposers.surgery.syntax import Region, Unit
+
+_MAX_TESTS = 200
+_STEM = 4
+_PLACES = (
+    re.compile(r"File \"([^\"\n]{1,200})\", line (\d{1,7})"),
+    re.compile(r"(?<![\w./-])([\w./+-]{1,200}\.\w{1,8})[:(](\d{1,7})"),
+)
+_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_WORD = re.compile(r"[A-Za-z_]\w{2,60}")
+_IDLE = frozenset({
+    "test", "tests", "self", "the", "and", "for", "with", "that", "are", "from", "not", "none", "true", "false", "case",
+    "cases", "get", "set", "new", "one", "two", "value", "values", "assert", "error", "errors", "raises", "raised",
+    "init", "main", "run", "when", "does", "returns",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known against the code: words of failed and passed tests, words of the messages, lines named in them."""
+
+    failed: Sequence[frozenset[str]]
+    passed: Sequence[frozenset[str]]
+    said: frozenset[str]
+    lines: frozenset[tuple[str, int]]
+
+    def places(self, unit: Unit) -> frozenset[int]:
+        """Return the lines of a file that a message names."""
+        name = "/" + unit.path
+        return frozenset(line for path, line in self.lines if ("/" + path).endswith(name) or name.endswith("/" + path))
+
+
+def evidence(feedback: str, instances: Mapping[str, float]) -> Evidence:
+    """Return what the evaluator's words and its results on single instances say.
+
+    Instances count as tests where each is 0 or 1; the names of failed ones stand before a colon in the feedback, too.
+    """
+    verdicts = list(instances.items()) if set(instances.values()) <= {0.0, 1.0} else []
+    failed = [_words(name) for name, value in verdicts if value == 0][:_MAX_TESTS]
+    passed = [_words(name) for name, value in verdicts if value == 1][:_MAX_TESTS]
+    lines = {(path, int(line)) for pattern in _PLACES for path, line in pattern.findall(feedback)}
+    return Evidence(failed, passed, frozenset(_WORD.findall(feedback)), frozenset(lines))
+
+
+def suspicion(region: Region, found: Evidence) -> float:
+    """Return how much speaks against a region, from 0 to about 3.
+
+    A test whose name shares words with a function's counts as one that runs it, which stands in for coverage, and with
+    less weight one that shares words with its class or file; of these the Ochiai coefficient is taken (Abreu, Zoeteweij
+    and van Gemund, "On the accuracy of spectrum-based fault localization", TAICPART 2007). A function named in a
+    message, and one with a line named there, count more.
+    """
+    unit = region.unit
+    against = 0.0
+    if found.lines:
+        first, last = unit.line(region.start), unit.line(region.end)
+        against += 1.5 * any(first <= line <= last for line in found.places(unit))
+    if region.name.strip("_") and region.name in found.said:
+        against += 0.7
+    around = _words(f"{unit.path.rpartition('/')[2].partition('.')[0]} {region.within}")
+    return against + max(_ochiai(_words(region.name), found), 0.6 * _ochiai(around, found))
+
+
+def _ochiai(words: frozenset[str], found: Evidence) -> float:
+    if not words or not found.failed:
+        return 0.0
+    failed = sum(_overlap(words, test) for test in found.failed)
+    passed = sum(_overlap(words, test) for test in found.passed)
+    return failed / math.sqrt(len(found.failed) * (failed + passed)) if failed else 0.0
+
+
+def callees(region: Region) -> frozenset[str]:
+    """Return the functions of the file that a region calls, by name."""
+    known = set(region.unit.functions)
+    words = set(re.findall(rb"[A-Za-z_]\w*", region.unit.content[region.start : region.end]))
+    return frozenset(name.decode("utf-8", "replace") for name in known & words) - {region.name}
+
+
+def _overlap(words: frozenset[str], test: frozenset[str]) -> float:
+    return len(words & test) / len(words)
+
+
+@lru_cache(maxsize=8192)
+def _words(name: str) -> frozenset[str]:
+    """Return the words a name is made of, by their first letters: `merge_intervals` and `MergedInterval` share two."""
+    found = (part.lower() for part in _PARTS.findall(name))
+    return frozenset(part[:_STEM] for part in found if len(part) > 1 and part not in _IDLE)
