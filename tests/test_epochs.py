@@ -309,6 +309,7 @@ def test_of_two_people_at_once_one_hears_of_the_other(repo: Checkout, tmp_path: 
     assert len(document(repo, "evaluator")["epochs"]) == 2 + landed
 
 
+@pytest.mark.heavy
 def test_two_clones_end_in_the_same_epoch_and_trust_is_asked_again(tmp_path: Path, world: dict[str, str]) -> None:
     both = clones.make(tmp_path, world)
     one, two = both.one.checkout, both.two.checkout

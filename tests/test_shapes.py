@@ -137,7 +137,8 @@ def test_an_exit_code_as_the_score(
         ("command = 'x'\npytest = 'tests'", "evaluator needs one of 'command', 'pytest' and 'function'"),
         (
             "command = 'x'\nresult = 'xml'",
-            "evaluator.result is 'xml': use 'file', 'stdout-json', 'regex', 'exit-code' or 'junit'",
+            "evaluator.result is 'xml': use 'file', 'stdout-json', 'regex', 'exit-code', 'junit', 'cpu-time', 'lines' "
+            "or 'instructions'",
         ),
         (
             "command = 'x'\nresult = 'regex'",
