@@ -22,7 +22,7 @@ from evogit.store.sizes import Rewritten
 from evogit.store.sources import Sources
 from evogit.store.task import Task
 
-_CRAFTS = frozenset(Craft)
+_CRAFTS = frozenset(Craft) - {Craft.EDIT}
 _EDITS = frozenset({OPERATION, PLACE, EDIT})
 
 

@@ -12,7 +12,7 @@ from conftest import CONFIG, Checkout
 
 from evogit import lineup
 from evogit.model import AgentName, Direction, Operator, Plan, RunName
-from evogit.store import definitions, freeze, task
+from evogit.store import definitions, epochs, freeze, task
 from evogit.store.ledger import Ledger, Writer
 from evogit.store.repository import open_repository
 from evogit.store.snapshot import Snapshot
@@ -61,6 +61,22 @@ def test_a_run_keeps_the_definition_it_was_begun_with(toy: Checkout) -> None:
     assert sorted(found.definition.agents) == ["mine", "second"]
     assert found.goal == "higher"
     assert "agents second for run r" in toy.git("log", "-1", "--format=%s", "refs/evogit/r/task")
+
+
+def test_a_new_epoch_brings_the_definitions_it_names_and_changes_none(toy: Checkout) -> None:
+    _put(toy, "own/mine.toml")
+    config = CONFIG.replace('"tuner"', '"own/mine.toml"')
+    (toy.path / "evogit.toml").write_text(config)
+    toy.evogit("run", "--evals", "3", "--run", "r")
+    _put(toy, "own/mine.toml", _MINE.replace("0.01", "0.02"))
+    _put(toy, "own/second.toml")
+    config = config.replace("timeout_s = 20", "timeout_s = 30") + '[[agents]]\nuse = "own/second.toml"\n'
+    (toy.path / "evogit.toml").write_text(config)
+    toy.evogit("evaluator", "update", "--run", "r")
+    repo = open_repository(toy.path)
+    found = task.read(repo, RunName("r"))
+    assert len(epochs.of(repo, found)) == 2
+    assert found.definition.agents == {"mine": _MINE.encode(), "second": _MINE.encode()}
 
 
 def test_one_of_the_repository_stands_in_for_a_shipped_one(toy: Checkout) -> None:

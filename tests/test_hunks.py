@@ -15,6 +15,7 @@ from evogit.drafting import Draft, Drafter
 from evogit.hunks import Differences, Donors, Minimizer, Transplanter
 from evogit.model import CommitId, Craft, Operator, Plan, RunName, TreeId
 from evogit.planning import Planner, Policy
+from evogit.proposers.protocol import EDIT, OPERATION, PLACE
 from evogit.proposers.tuner import Tuner
 from evogit.store import freeze, lines, merge, task, trees
 from evogit.store.task import Task
@@ -234,6 +235,14 @@ def test_taking_back_leaves_something(family: Family) -> None:
         seen.add(merge.write(family.repo, moved.made, {}))
     assert len(seen) == 6  # all but nothing and everything
     assert not seen & {_tree(family, family.base), _tree(family, donor)}
+
+
+def test_moved_hunks_do_not_count_as_the_edit_their_parent_was(family: Family) -> None:
+    learned = {"step": 0.1, OPERATION: 7.0, PLACE: 8.0, EDIT: 9.0, "transplant": 2.0}
+    parent = family.child(family.base, value=4.0, files={"a.txt": _text(n3="x", n20="y")}, params=learned)
+    draft = _drafter(family).draft(Plan(operator=Operator.MUTATE, parents=(parent,), seed=1, craft=Craft.MINIMIZE))
+    assert isinstance(draft, Draft)
+    assert draft.params == {"step": 0.1, "minimize": 1.0}
 
 
 def test_where_nothing_can_be_moved_the_proposer_edits(family: Family) -> None:

@@ -11,9 +11,10 @@ import pytest
 from conftest import Checkout
 from family import Family
 
-from evogit.model import CommitId, Measurement, Operator, Plan, RepoPath, RunName, Status, TreeId
+from evogit.branch import Branch
+from evogit.model import AgentName, CommitId, Measurement, Operator, Plan, RepoPath, RunName, Status, TreeId
 from evogit.planning import Planner, Policy
-from evogit.store import task, trees
+from evogit.store import freeze, task, trees
 from evogit.store.repository import open_repository
 from evogit.store.sizes import Sizes
 from evogit.store.snapshot import Snapshot
@@ -155,6 +156,28 @@ def _check_recorded_sizes(repo: Checkout) -> None:
     known = {commit: size for commit, size in recorded.items() if size is not None}
     assert len(known) > 2
     assert known == {commit: sizes.of(TreeId(str(opened.commit(commit).tree_id))) for commit in known}
+
+
+def test_an_agents_branch_goes_to_the_smallest_of_the_best_of_an_epoch(new_checkout: Callable[..., Checkout]) -> None:
+    checkout = new_checkout("repo", {"a.txt": _TEXT, "score.sh": "true\n", "evogit.toml": _CONFIG})
+    family = Family(checkout.path)
+    family.score(family.base, 1.0)
+    large, small = _claiming(family, 9, b"x\n" * 9), _claiming(family, 2, b"x\n" * 2)
+    snapshot = family.snapshot()
+    snapshot.refresh()
+    chosen, agent = task.unwritten(family.repo, freeze.freeze(family.repo).definition), AgentName("liar-1-000000")
+    name = "refs/heads/evogit/unwritten/liar-1-000000"
+    branch = Branch(family.repo, chosen, snapshot, {large, small})
+    branch.settle_in(agent)
+    assert checkout.git("rev-parse", name) == small
+    branch.follow(large, 5.0, agent)
+    assert checkout.git("rev-parse", name) == small
+    branch.follow(family.base, 6.0, agent)
+    branch.follow(large, 5.5, agent)
+    assert checkout.git("rev-parse", name) == small
+    branch.follow(large, 7.0, agent)
+    assert checkout.git("rev-parse", name) == large
+    family.close()
 
 
 def test_agents_on_a_plateau_record_true_sizes(new_checkout: Callable[..., Checkout]) -> None:
