@@ -43,7 +43,7 @@ class Phylogeny:
         """Those of the field that a person promoted, and what came of them."""
         self.sizes = Sizes(repo, base)
         """How large differences from the base are."""
-        self._best: tuple[tuple[int, int], Candidate | None] | None = None
+        self._best: tuple[tuple[int, int, str], Candidate | None] | None = None
         self._repo = repo
         self._next = 0
         self._later = False
@@ -93,7 +93,7 @@ class Phylogeny:
 
         Among equals it is the one with the smallest difference from the base, the first measured of these.
         """
-        when = (self.version, len(self.snapshot.touched))
+        when = (self.version, len(self.snapshot.touched), self.snapshot.evaluator)
         if self._best is None or self._best[0] != when:
             leaders = [self.snapshot.candidates[commit] for commit in self.field.leaders]
             self._best = (when, self.sizes.least(leaders, self.snapshot.evaluator))
