@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -99,6 +100,24 @@ def meter(repo: Repository, task: Task, folder: Path, launcher: Launcher, caller
         is_trusted=definition.is_trusted,
     )
     return CommandMeter(evaluator, export, launcher, caller, context)
+
+
+@contextmanager
+def aside(
+    repo: Repository, task: Task, sandbox: Sandbox, cancelled: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[Path, Launcher]]:
+    """Give a folder and a launcher to measure with outside of any agent; both, and the sandbox, are gone at the end.
+
+    Raises:
+        StorageError: the folder cannot be made.
+    """
+    launcher = Launcher(cancelled, sandbox)
+    folder = scratch.folder(repo, task.run, scratch.for_evaluation())
+    try:
+        yield folder, launcher
+    finally:
+        launcher.close()
+        scratch.remove(folder)
 
 
 class Crew:

@@ -12,7 +12,7 @@ from evogit import assembly
 from evogit.errors import EvogitError, UsageError
 from evogit.evaluation import CommandMeter, sight
 from evogit.model import Measurement, Status
-from evogit.sandbox import NONE, Launcher, Sandbox
+from evogit.sandbox import NONE, Sandbox
 from evogit.store import freeze, git, inspection, refs, repository, scratch, task
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
@@ -114,20 +114,16 @@ def _check_evaluator(repo: Repository, environment: Mapping[str, str], sandbox: 
     except UsageError as error:
         return [Finding("problem", "sandbox", str(error))]
     unwritten = task.unwritten(repo, freeze.freeze(repo).definition)
-    folder = scratch.folder(repo, unwritten.run, scratch.for_evaluation())
-    launcher = Launcher(sandbox=chosen)
     level: Literal["ok", "warning"] = "warning" if chosen.kind == NONE else "ok"
     found = [Finding(level, "sandbox", chosen.described())]
-    try:
-        meter = assembly.meter(repo, unwritten, folder, launcher, environment)
-        found = [
-            *_about_evaluator(repo, unwritten, meter), *_about_split(unwritten, meter, chosen.kind), *found,
-        ]  # fmt: skip
-    except EvogitError as error:
-        found = [Finding("problem", "evaluator", str(error)), *found]
-    finally:
-        launcher.close()
-        scratch.remove(folder)
+    with assembly.aside(repo, unwritten, chosen) as (folder, launcher):
+        try:
+            meter = assembly.meter(repo, unwritten, folder, launcher, environment)
+            found = [
+                *_about_evaluator(repo, unwritten, meter), *_about_split(unwritten, meter, chosen.kind), *found,
+            ]  # fmt: skip
+        except EvogitError as error:
+            found = [Finding("problem", "evaluator", str(error)), *found]
     return found
 
 

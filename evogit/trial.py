@@ -15,8 +15,8 @@ from evogit.evaluation import Meter
 from evogit.evaluator_table import Evaluator, shown
 from evogit.hacks import CORPUS, Hack, Planted, Remedy, Subject
 from evogit.model import Direction, Measurement, RepoPath, Status
-from evogit.sandbox import NONE, Launcher, Sandbox
-from evogit.store import freeze, scratch, task, trees
+from evogit.sandbox import NONE, Sandbox
+from evogit.store import freeze, task, trees
 from evogit.store.repository import Repository
 from evogit.store.sources import Sources
 from evogit.store.task import Task
@@ -195,14 +195,9 @@ def begin(repo: Repository, environment: Mapping[str, str], sandbox: Callable[[]
     """
     unwritten = task.unwritten(repo, freeze.freeze(repo).definition)
     chosen = sandbox()
-    folder = scratch.folder(repo, unwritten.run, scratch.for_evaluation())
-    launcher = Launcher(sandbox=chosen)
-    try:
+    with assembly.aside(repo, unwritten, chosen) as (folder, launcher):
         meter = assembly.meter(repo, unwritten, folder, launcher, environment)
         yield Trials(repo, unwritten, meter, confined=chosen.kind != NONE)
-    finally:
-        launcher.close()
-        scratch.remove(folder)
 
 
 def _planted(hack: Hack, subjects: Sequence[Subject]) -> list[tuple[Subject, Planted]]:

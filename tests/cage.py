@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -149,3 +150,13 @@ def run_as_nobody(files: Sequence[str], *options: str, timeout: float = 600) -> 
              *(str(here / file) for file in files)],
             cwd=here.parent, env=environment, capture_output=True, text=True, timeout=timeout,
         )  # fmt: skip
+
+
+def wait_for(ask: Callable[[], Path | None]) -> Path:
+    """Return the first answer that is one."""
+    for _ in range(600):
+        found = ask()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("waited 30 s in vain")

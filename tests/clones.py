@@ -96,6 +96,17 @@ class World:
         self.two.sync()
         return self.two
 
+    def settle(self) -> None:
+        """Exchange until both know all."""
+        self.one.sync()
+        self.two.sync()
+        self.one.sync()
+
+
+def refs_of(checkout: Checkout) -> str:
+    """Return all refs and where they point to."""
+    return checkout.git("for-each-ref")
+
 
 def make(tmp_path: Path, environment: dict[str, str]) -> World:
     """Make them."""

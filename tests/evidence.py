@@ -29,6 +29,13 @@ def wait_for(ask: Callable[[], _T | None], what: str, patience_s: float = _PATIE
     raise AssertionError(f"waited {patience_s:g} s in vain for {what}")
 
 
+def catches(pid: int, number: int) -> bool:
+    """Return whether a process has a handler for a signal by now; one that comes sooner would just end it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
 class Gate:
     """Makes a repository's evaluations wait while the gate is closed, so that a test knows where an agent is."""
 

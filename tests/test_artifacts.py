@@ -228,6 +228,7 @@ def test_each_command_begins_with_an_empty_folder_and_the_one_that_refuses_is_he
     assert said["artifacts"] == {"before": {"bytes": 7, "text": "before\n"}}
 
 
+@pytest.mark.heavy
 def test_of_several_runs_those_of_the_median_are_kept(
     new_checkout: Callable[..., Checkout], toy: Checkout, tmp_path: Path
 ) -> None:
@@ -249,6 +250,7 @@ def test_they_come_out_of_the_sandbox(new_checkout: Callable[..., Checkout], toy
     assert (list(said["artifacts"]), said["artifacts_left_out"]) == (["note", "steps/log"], 1)
 
 
+@pytest.mark.heavy
 def test_costs_have_artifacts_as_well(new_checkout: Callable[..., Checkout], toy: Checkout) -> None:
     checkout = _leaving(new_checkout, toy, 'command = "python bench.py"\nresult = "cpu-time"')
     config = checkout.path / "evogit.toml"

@@ -109,6 +109,7 @@ def test_a_faster_function_in_python_scores_below_one_and_a_slower_above(scales:
 
 @_needs_gcc
 @pytest.mark.parametrize("kind", ["cpu-time", pytest.param("instructions", marks=_needs_valgrind)])
+@pytest.mark.heavy
 def test_a_faster_program_in_c_scores_below_one_and_a_slower_above(scales: Scales, kind: str, tmp_path: Path) -> None:
     def built(turns: int) -> str:
         source, program = tmp_path / "work.c", tmp_path / "work"
@@ -252,6 +253,7 @@ def test_lines_of_threads_forks_and_subprocesses_are_counted(scales: Scales) -> 
         assert 2.9 * alone < counts.pop() < 3.1 * alone + 60
 
 
+@pytest.mark.heavy
 def test_pytest_is_counted_as_it_is(scales: Scales) -> None:
     tests = "import work\n\ndef test_work():\n    assert work.run() >= 0\n"
     base = scales.tree({"work.py": _WORK.format(1000), "test_it.py": tests})
@@ -307,6 +309,7 @@ def test_a_candidate_cannot_talk_valgrind_into_leaving_processes_out(scales: Sca
     assert abs(_value(meter.measure(TreeId(sly))) - 1) < 0.001
 
 
+@pytest.mark.heavy
 def test_a_stage_is_a_cost_as_well(scales: Scales) -> None:
     base = scales.tree({"work.py": _WORK.format(1000)})
     slow = scales.tree({"work.py": _WORK.format(3000)})
@@ -322,6 +325,7 @@ def _evolving(new_checkout: Callable[..., Checkout], kind: str, turns: int = 200
     return new_checkout("evolving", files)
 
 
+@pytest.mark.heavy
 def test_a_run_makes_a_program_cheaper_and_proposes_it(new_checkout: Callable[..., Checkout]) -> None:
     checkout = _evolving(new_checkout, "lines")
     checkout.evogit("run", "-n", "2", "--evals", "30", "--seed", "3")

@@ -332,6 +332,7 @@ def _agents_of(launcher: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(launcher.pid).children()
 
 
+@pytest.mark.heavy
 def test_kills_at_random_moments(toy: Checkout) -> None:
     rng = Random(5)
     scratch = Path(toy.environment["TMPDIR"])

@@ -80,7 +80,10 @@ def check_order(checkout: Checkout) -> None:
     assert after[0]["commit"] == checkout.git("rev-parse", "main")
     again = [record["commit"] for record in after if record["commit"] in old]
     new = [record for record in after if record["commit"] not in old]
-    assert [record["commit"] for record in after[: len(again)]] == again  # before anything new
+    # Before anything new; but for what an agent still had in hand when the other one looked and passed it over.
+    late = len(again) - sum(record["commit"] in old for record in after[: len(again)])
+    assert late <= 2
+    assert {record["commit"] for record in after[: len(again) - 2]} <= old
     assert new
     known = {record["commit"]: record["at"] for record in after[::-1]}
     for record in new:  # built on nothing that epoch 2 has not scored
@@ -95,6 +98,7 @@ def best_of(checkout: Checkout, found: list[dict[str, Any]], count: int) -> list
     return list(dict.fromkeys(tree for _, _, tree in ranked if tree != base))[:count]
 
 
+@pytest.mark.heavy
 def test_agents_at_work_turn_to_another_evaluator(repo: Checkout) -> None:
     launcher = repo.start("run", "-n", "2", "--run", "r", "--evals", "100000")
     evidence.wait_for(lambda: len(evidence.journals(repo, "r")) == 2, "two agents")
@@ -151,6 +155,7 @@ def _is_like_a_fresh_one(checkout: Checkout, following: Snapshot) -> None:
     assert (following.leaders(), following.evaluations) == (fresh.leaders(), fresh.evaluations)
 
 
+@pytest.mark.heavy
 def test_what_a_killed_agent_claimed_is_measured_by_another(repo: Checkout) -> None:
     toml = repo.path / "evogit.toml"
     toml.write_text(toml.read_text().replace("timeout_s = 20", "timeout_s = 90000"))  # a claim outlasts the test
@@ -179,6 +184,7 @@ def test_what_a_killed_agent_claimed_is_measured_by_another(repo: Checkout) -> N
     assert len({record["commit"] for record in after}) == len(after)  # nothing twice
 
 
+@pytest.mark.heavy
 def test_an_evaluator_that_is_gone_back_to_has_its_scores_again(repo: Checkout) -> None:
     repo.evogit("run", "-n", "1", "--run", "r", "--evals", "8")
     first = document(repo, "best")
@@ -232,6 +238,7 @@ def test_a_base_that_the_new_evaluator_fails_stops_nobody(repo: Checkout) -> Non
     assert shown["best_value"] > 3
 
 
+@pytest.mark.heavy
 def test_run_says_how_to_open_an_epoch(repo: Checkout) -> None:
     repo.evogit("run", "-n", "1", "--run", "r", "--evals", "3")
     tip = repo.git("rev-parse", "refs/evogit/r/task")
@@ -407,6 +414,7 @@ def test_epochs_are_read_from_the_history_of_the_task(repo: Checkout) -> None:
     assert subprocess.run(["git", "fsck", "--strict"], cwd=repo.path, env=repo.environment).returncode == 0
 
 
+@pytest.mark.heavy
 def test_nobody_stands_still_for_a_clone_that_went_away(tmp_path: Path, world: dict[str, str]) -> None:
     """Its claims would last for a day, and nobody here can say whether its agents still live."""
     both = clones.make(tmp_path, world)

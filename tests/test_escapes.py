@@ -7,15 +7,14 @@ import os
 import platform
 import signal
 import socket
-import time
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pexpect
 import psutil
 import pytest
-from cage import Cage, cage, survivors, why_not
+from cage import Cage, cage, survivors, wait_for, why_not
 from conftest import Checkout
 
 needs_bubblewrap = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
@@ -308,14 +307,14 @@ def test_nothing_outlives_a_killed_agent_whatever_was_taken_over(toy_in_a_sandbo
     _with_command(toy, "python bench.py", timeout_s=900)
     run = toy.start("run", "-n", "1", "--run", "hang")
     top = Path(toy.environment["TMPDIR"])
-    taken = _wait_for(lambda: next(top.glob("evogit-*/*/hang/*/tree/taken"), None))
+    taken = wait_for(lambda: next(top.glob("evogit-*/*/hang/*/tree/taken"), None))
     result = taken.parent.parent / "scratch" / "result.json"
     assert survivors(result, None)
     agent = next(child for child in psutil.Process(run.pid).children() if "agent" in child.cmdline())
     agent.send_signal(signal.SIGKILL)
     run.communicate(timeout=60)
     assert run.returncode == 1
-    _wait_for(lambda: None if survivors(result, None) else top)
+    wait_for(lambda: None if survivors(result, None) else top)
 
 
 def test_the_terminal_is_out_of_reach(toy_in_any: Checkout, kind: str) -> None:
@@ -392,12 +391,3 @@ def test_two_agents_do_not_reach_each_other(tmp_path: Path, world: dict[str, str
     if _AS_ROOT:
         with cage(tmp_path / "c", home) as third:  # what was given back is used again
             assert third.launcher.owner in (one.launcher.owner, other.launcher.owner)
-
-
-def _wait_for(ask: Callable[[], Path | None]) -> Path:
-    for _ in range(600):
-        found = ask()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("waited 30 s in vain")

@@ -6,7 +6,6 @@ import ast
 import json
 import os
 import signal
-import time
 import venv
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cage import cage, survivors, why_not
+from cage import cage, survivors, wait_for, why_not
 from conftest import Checkout
 
 from evogit import assembly
@@ -206,6 +205,7 @@ def test_what_the_base_imports_is_imported_once_and_nothing_of_a_candidates(
         assert str(scorer.folder) not in found.feedback.split()[0]
 
 
+@pytest.mark.heavy
 def test_the_environment_beside_the_tree_is_used_and_what_cannot_be_shared_is_not(
     new_scorer: Callable[..., Scorer],
 ) -> None:
@@ -428,13 +428,13 @@ def test_a_killed_agent_leaves_no_server(toy: Checkout, kind: str) -> None:
     toy.commit()
     run = toy.start("run", "-n", "1", "--run", "hang")
     top = Path(toy.environment["TMPDIR"])
-    begun = _wait_for(lambda: next(top.glob("evogit-*/*/hang/*/tree/begun"), None))
+    begun = wait_for(lambda: next(top.glob("evogit-*/*/hang/*/tree/begun"), None))
     result = begun.parent.parent / "scratch" / "result.json"
     assert survivors(result, None)
     agent = next(child for child in psutil.Process(run.pid).children() if "agent" in child.cmdline())
     agent.send_signal(signal.SIGKILL)
     run.communicate(timeout=60)
-    _wait_for(lambda: None if survivors(result, None) else top)
+    wait_for(lambda: None if survivors(result, None) else top)
 
 
 @both
@@ -490,12 +490,3 @@ def test_each_key_makes_another_evaluator() -> None:
 def test_the_server_is_written_for_old_interpreters_too() -> None:
     for path in Path(str(texts.__file__)).parent.glob("*.py"):
         ast.parse(path.read_text(), feature_version=(3, 8))
-
-
-def _wait_for(ask: Callable[[], Path | None]) -> Path:
-    for _ in range(600):
-        found = ask()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("waited 30 s in vain")

@@ -110,6 +110,7 @@ def test_the_commit_does_not_wait_for_the_evaluation(here: Checkout) -> None:
     assert show(here, "HEAD")["scores"] == []  # its files were measured already
 
 
+@pytest.mark.heavy
 def test_merges_by_a_person(here: Checkout) -> None:
     here.evogit("hooks", "install")
     here.git("checkout", "-q", "-b", "evogit/r/bob", "evogit/r/ada")

@@ -14,14 +14,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
-from cage import PATH, Cage, cage, survivors, why_not
+from cage import PATH, Cage, cage, survivors, wait_for, why_not
 from conftest import Checkout
 
 from evogit.errors import UsageError
@@ -417,17 +416,17 @@ def test_what_hides_from_its_mark_ends_with_a_killed_agent(toy: Checkout, how: s
     toy.commit()
     run = toy.start("run", "-n", "1", "--run", "hang")
     top = Path(toy.environment["TMPDIR"])
-    left = _wait_for(lambda: next(top.glob("evogit-*/*/hang/*/tree/left"), None))
+    left = wait_for(lambda: next(top.glob("evogit-*/*/hang/*/tree/left"), None))
     result = left.parent.parent / "scratch" / "result.json"
-    _wait_for(lambda: top if len(_with_word(name)) == 3 else None)
+    wait_for(lambda: top if len(_with_word(name)) == 3 else None)
     agent = next(child for child in psutil.Process(run.pid).children() if "agent" in child.cmdline())
     assert agent.num_threads() == 1  # what is done between fork and exec relies on it
     below = [child for child in agent.children(recursive=True) if child.is_running()]
     agent.send_signal(signal.SIGKILL)
     run.communicate(timeout=60)
     assert run.returncode == 1
-    _wait_for(lambda: None if _with_word(name) or survivors(result, None) else top)
-    _wait_for(lambda: None if any(child.is_running() for child in below) else top)
+    wait_for(lambda: None if _with_word(name) or survivors(result, None) else top)
+    wait_for(lambda: None if any(child.is_running() for child in below) else top)
 
 
 @needs_it
@@ -534,12 +533,3 @@ def _with_word(word: str) -> list[int]:
         except psutil.Error:
             continue
     return found
-
-
-def _wait_for(ask: Callable[[], Path | None]) -> Path:
-    for _ in range(600):
-        found = ask()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("waited 30 s in vain")

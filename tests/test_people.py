@@ -150,6 +150,7 @@ def test_files_measured_before_are_not_measured_again(slow: Checkout) -> None:
     assert f"its files are those of {base}, which scored 3\n" in slow.evogit("show", empty).stdout
 
 
+@pytest.mark.heavy
 def test_a_candidate_that_a_person_amends_is_theirs(slow: Checkout) -> None:
     begin_run(slow, 8)
     best = slow.git("rev-parse", slow.evogit("best", "-q").stdout.strip())
@@ -162,6 +163,7 @@ def test_a_candidate_that_a_person_amends_is_theirs(slow: Checkout) -> None:
     assert show(slow, "evogit/r/ada")["proposal"]["use"] == "person"
 
 
+@pytest.mark.heavy
 def test_what_a_server_would_refuse_never_enters_a_journal(slow: Checkout) -> None:
     base = begin_run(slow)
     content = blob(slow, "x")
@@ -329,6 +331,7 @@ def test_a_goal_is_amended_while_agents_work(slow: Checkout, start: Callable[...
         slow.evogit(*words, expect=2)
 
 
+@pytest.mark.heavy
 def test_stop_ends_the_agents_of_all_launchers(slow: Checkout, start: Callable[..., subprocess.Popen[str]]) -> None:
     begin_run(slow)
     launchers = [start("run", "-n", "1", "--run", "r", "--minutes", "3") for _ in range(2)]
@@ -349,6 +352,7 @@ def test_stop_ends_the_agents_of_all_launchers(slow: Checkout, start: Callable[.
     slow.evogit("run", "--run", "r", "-n", "1", "--evals", "1")
 
 
+@pytest.mark.heavy
 def test_a_paused_run_waits_and_goes_on(slow: Checkout, start: Callable[..., subprocess.Popen[str]]) -> None:
     begin_run(slow)
     assert slow.evogit("pause").stdout == "run r is paused; evogit resume --run r lets it go on\n"
@@ -393,6 +397,7 @@ def amended_by_hand(checkout: Checkout, content: str) -> None:
     checkout.git("update-ref", "refs/evogit/r/task", commit_tree(checkout, tree, old), old)
 
 
+@pytest.mark.heavy
 def test_a_damaged_amendment_stops_nobody(slow: Checkout, start: Callable[..., subprocess.Popen[str]]) -> None:
     begin_run(slow)
     slow.evogit("goal", "edit", "the last good one")
@@ -482,6 +487,7 @@ def test_a_lock_that_a_killed_command_left_is_removed(slow: Checkout) -> None:
     assert slow.evogit("pause").stdout.startswith("run r is paused;")
 
 
+@pytest.mark.heavy
 def test_an_evaluator_that_breaks_on_a_persons_commit_is_tried_again(slow: Checkout) -> None:
     (slow.path / "score.sh").write_text("grep -qx 'level = 987654' knob.txt && exit 125\n" + _SCORE)
     slow.commit("An evaluator that cannot test one level")

@@ -16,6 +16,7 @@ from conftest import Checkout
 _EXAMPLE = Path(__file__).parent.parent / "examples" / "repair"
 
 
+@pytest.mark.heavy
 def test_every_fault_is_one_that_the_tests_see(tmp_path: Path) -> None:
     patches = sorted((_EXAMPLE / "faults").glob("*.patch"))
     assert len(patches) == 6

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from cage import PATH, Cage, cage, run_as_nobody, survivors, why_not
+from cage import PATH, Cage, cage, run_as_nobody, survivors, wait_for, why_not
 from conftest import Checkout
 
 from evogit.config import Evaluator
@@ -389,17 +389,17 @@ def test_a_killed_agent_takes_its_sandbox_with_it(undecided: Checkout) -> None:
     undecided.commit()
     run = undecided.start("run", "-n", "1", "--run", "hang")
     top = Path(undecided.environment["TMPDIR"])
-    tree = _wait_for(lambda: next(top.glob("evogit-*/*/hang/*/tree/started"), None)).parent
+    tree = wait_for(lambda: next(top.glob("evogit-*/*/hang/*/tree/started"), None)).parent
     result = tree.parent / "scratch" / "result.json"
     assert survivors(result, None)
     agent = next(child for child in psutil.Process(run.pid).children() if "agent" in child.cmdline())
     agent.send_signal(signal.SIGKILL)
     said = run.communicate(timeout=60)[1]
     assert said.splitlines()[-1] == "evogit: agent tuner was killed by signal 9; `evogit run --run hang` goes on"
-    _wait_for(lambda: None if survivors(result, None) else top)
+    wait_for(lambda: None if survivors(result, None) else top)
     (tree / "started").unlink()
     again = undecided.start("run", "-n", "1", "--run", "hang")
-    _wait_for(lambda: next(top.glob("evogit-*/*/hang/*/tree/started"), None))
+    wait_for(lambda: next(top.glob("evogit-*/*/hang/*/tree/started"), None))
     again.send_signal(signal.SIGINT)
     again.communicate(timeout=60)
     assert again.returncode == 130
@@ -465,12 +465,3 @@ def _fake(checkout: Checkout, tmp_path: Path, script: str) -> None:
     (folder / "bwrap").write_text(f"#!/bin/sh\n{script}\n")
     (folder / "bwrap").chmod(0o755)
     checkout.environment["PATH"] = os.pathsep.join((str(folder), checkout.environment["PATH"]))
-
-
-def _wait_for(ask: Callable[[], Path | None]) -> Path:
-    for _ in range(600):
-        found = ask()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("waited 30 s in vain")

@@ -363,6 +363,7 @@ def test_gates_stages_and_repeats_go_with_it(split: Trial) -> None:
 
 
 @_needs_one
+@pytest.mark.heavy
 def test_what_a_setup_makes_of_trusted_files_is_the_scorers_alone(split: Trial) -> None:
     split.write(
         rule="import os\ndef answer(x):\n    return x * x + (7 if os.path.exists('made/open') else 0)\n",
@@ -431,6 +432,7 @@ def test_a_worker_that_cannot_start_is_explained(bare: Trial) -> None:
 
 
 @_needs_one
+@pytest.mark.heavy
 def test_many_sandboxes_are_made_at_the_same_time(tmp_path: Path, world: dict[str, str]) -> None:
     """Each must read the filter of system calls and the small /etc from their beginning."""
     with cage(tmp_path / "agent", Path(world["HOME"])) as made:

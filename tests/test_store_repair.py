@@ -123,6 +123,7 @@ def test_locks_of_others_are_never_removed(used: Checkout) -> None:
     assert all(lock.exists() for lock in locks)
 
 
+@pytest.mark.heavy
 def test_a_lock_that_is_held_while_an_agent_runs_is_named(toy: Checkout) -> None:
     gate = Gate(toy)
     toy.evogit("run", "-n", "1", "--evals", "2", "--run", "r")
@@ -421,6 +422,7 @@ def test_what_a_person_or_the_future_writes_is_no_problem(used: Checkout, conten
     assert reader.candidates == honest.candidates
 
 
+@pytest.mark.heavy
 def test_agents_and_commands_work_beside_hostile_journals(used: Checkout) -> None:
     # Those that cost a reader seconds are tried above.
     hostile = [make for name, make in _HOSTILE.items() if "bomb" not in name]

@@ -166,7 +166,9 @@ def compiled(content: bytes) -> None:
         compile(content, "candidate", "exec", dont_inherit=True)
 
 
-@pytest.mark.parametrize("module", _MODULES)
+@pytest.mark.parametrize(
+    "module", [*_MODULES[:4], *(pytest.param(module, marks=pytest.mark.heavy) for module in _MODULES[4:])]
+)
 def test_candidates_of_the_standard_library_parse(module: str) -> None:
     path = _LIBRARY / f"{module}.py"
     file, params = source(path.name, path.read_bytes()), dict[str, float]()
@@ -245,6 +247,7 @@ def test_odd_files_keep_their_bytes_and_their_soundness(path: str) -> None:
             assert b"caf\xe9" in content
 
 
+@pytest.mark.heavy
 def test_the_same_request_and_luck_give_the_same_edit_in_any_process() -> None:
     code = (
         "import sys, hashlib; sys.path.insert(0, sys.argv[1]); import test_surgeon as t\n"

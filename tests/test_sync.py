@@ -13,7 +13,7 @@ from random import Random
 import clones
 import evidence
 import pytest
-from clones import RUN, World, said
+from clones import RUN, World, refs_of, said
 from conftest import Checkout
 
 from evogit.errors import RemoteUnreachable, RepositoryError, UsageError
@@ -26,16 +26,6 @@ from evogit.store.takeover import Situation
 @pytest.fixture
 def both(tmp_path: Path, world: dict[str, str]) -> World:
     return clones.make(tmp_path, world)
-
-
-def _refs(checkout: Checkout) -> str:
-    return checkout.git("for-each-ref")
-
-
-def _settle(both: World) -> None:
-    both.one.sync()
-    both.two.sync()
-    both.one.sync()
 
 
 def test_two_clones_end_with_the_same_records(both: World) -> None:
@@ -82,16 +72,16 @@ def test_nothing_of_the_user_changes(both: World) -> None:
 def test_a_dry_run_changes_nothing(both: World) -> None:
     both.one.write()
     both.two.checkout.git("fetch", "-q")
-    before = _refs(both.one.checkout), _refs(both.hub)
+    before = refs_of(both.one.checkout), refs_of(both.hub)
     done = both.one.checkout.evogit("sync", "--dry-run").stdout
     assert done.splitlines()[-1] == "origin: 0 would be taken, 2 would be sent, 0 unchanged, 0 problems"
-    assert (_refs(both.one.checkout), _refs(both.hub)) == before
+    assert (refs_of(both.one.checkout), refs_of(both.hub)) == before
     both.one.sync()
-    before = _refs(both.two.checkout), _refs(both.hub)
+    before = refs_of(both.two.checkout), refs_of(both.hub)
     found = json.loads(both.two.checkout.evogit("sync", "--dry-run", "--json").stdout)
     assert [row["situation"] for row in found["refs"]] == ["new", "new"]
     assert (found["schema"], found["taken"], found["dry_run"]) == (1, 2, True)
-    assert (_refs(both.two.checkout), _refs(both.hub)) == before
+    assert (refs_of(both.two.checkout), refs_of(both.hub)) == before
     assert not list((both.two.checkout.path / ".git/evogit").glob("sync-*"))
 
 
@@ -108,7 +98,7 @@ def test_one_run_only(both: World) -> None:
 
 def test_journals_of_others_are_relayed_by_a_person_and_by_no_loop(both: World, tmp_path: Path) -> None:
     name = both.one.write()
-    _settle(both)
+    both.settle()
     subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "new.git")], check=True)
     there = str(tmp_path / "new.git")
     report = both.two.sync(there, Wish())
@@ -178,7 +168,7 @@ def test_a_bundle_carries_runs_both_ways(both: World, tmp_path: Path) -> None:
     both.two.checkout.evogit("sync", "--write", file, "--run", "r")
     assert said(both.one.sync(file)) == {f"r/{name}": "unchanged", f"r/{second}": "new", "r: task": "unchanged"}
     assert evidence.lines(both.one.checkout, RUN) == evidence.lines(both.two.checkout, RUN)
-    assert "-remote/" not in _refs(both.one.checkout)
+    assert "-remote/" not in refs_of(both.one.checkout)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +251,7 @@ def test_a_loop_killed_at_random_leaves_nothing_that_the_next_one_cannot_mend(bo
             process.kill()
             process.communicate()
     assert mine
-    _settle(both)
+    both.settle()
     both.two.sync()
     assert evidence.lines(both.one.checkout, RUN) == evidence.lines(both.two.checkout, RUN)
     for checkout in (both.one.checkout, both.two.checkout, both.hub):
@@ -275,6 +265,7 @@ def test_a_loop_ends_after_a_last_exchange(both: World) -> None:
     first = status.stat().st_mtime_ns if status.exists() else 0
     evidence.wait_for(lambda: status.exists() and status.stat().st_mtime_ns != first, "the first round")
     second = both.one.checkout.start("sync", "--every", "3600", "--run", "r")
+    evidence.wait_for(lambda: evidence.catches(second.pid, signal.SIGTERM), "the second one to be ready")
     name = both.one.write()
     os.kill(started.pid, signal.SIGTERM)
     assert started.wait(30) == 143
@@ -298,7 +289,7 @@ def test_syncs_killed_at_any_moment_lose_and_break_nothing(both: World) -> None:
             process.wait(rng.uniform(0.1, 0.6))
         process.kill()
         process.communicate()
-    _settle(both)
+    both.settle()
     both.two.sync()
     assert evidence.lines(both.one.checkout, RUN) == evidence.lines(both.two.checkout, RUN)
     for checkout in (both.one.checkout, both.two.checkout, both.hub):

@@ -95,6 +95,7 @@ def _is_built_upon(checkout: Checkout, own: tuple[str, ...]) -> bool:
     return any(child.endswith(own) and parent.endswith(own) and child[-6:] != parent[-6:] for child, parent in pairs)
 
 
+@pytest.mark.heavy
 def test_the_hub_goes_away_and_comes_back(both: World) -> None:
     away = both.hub.path.with_name("away")
     processes = [_start(both.one)]
@@ -114,6 +115,7 @@ def test_the_hub_goes_away_and_comes_back(both: World) -> None:
     _same_everywhere(both.one.checkout, both.two.checkout)
 
 
+@pytest.mark.heavy
 def test_a_loop_that_is_killed_is_started_again(both: World) -> None:
     launcher = _start(both.one)
     for _ in range(2):
@@ -133,6 +135,7 @@ def _loop_of(launcher: subprocess.Popen[str]) -> psutil.Process | None:
         return None
 
 
+@pytest.mark.heavy
 def test_the_loop_ends_when_its_launcher_is_killed(both: World) -> None:
     launcher = _start(both.one)
     loop = evidence.wait_for(lambda: _loop_of(launcher), "the loop")
@@ -249,6 +252,7 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
+@pytest.mark.heavy
 def test_exchange_over_a_git_daemon(both: World, tmp_path: Path) -> None:
     port = _free_port()
     command = ["git", "daemon", f"--base-path={tmp_path}", "--export-all", "--enable=receive-pack", "--reuseaddr"]
@@ -314,6 +318,7 @@ def test_credentials_are_those_of_the_users_git(over_http: tuple[Checkout, str],
 
 
 @pytest.mark.parametrize("over_http", [["breaks"]], indirect=True)
+@pytest.mark.heavy
 def test_a_remote_that_breaks_off_loses_nothing(over_http: tuple[Checkout, str], both: World) -> None:
     one, _ = over_http
     one.git("config", "credential.helper", _PASSWORD)

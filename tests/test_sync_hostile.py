@@ -9,7 +9,7 @@ from pathlib import Path
 import clones
 import evidence
 import pytest
-from clones import RUN, World, said
+from clones import RUN, World, refs_of, said
 from conftest import Checkout
 
 from evogit.model import RunName
@@ -23,16 +23,6 @@ _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 @pytest.fixture
 def both(tmp_path: Path, world: dict[str, str]) -> World:
     return clones.make(tmp_path, world)
-
-
-def _refs(checkout: Checkout) -> str:
-    return checkout.git("for-each-ref")
-
-
-def _settle(both: World) -> None:
-    both.one.sync()
-    both.two.sync()
-    both.one.sync()
 
 
 def _commit(hub: Checkout, tree: str, *parents: str) -> str:
@@ -66,12 +56,12 @@ def _went_back(hub: Checkout, tip: str) -> str:
 @pytest.mark.parametrize("act", [_emptied, _rewritten, _second_parent, _dropped_line])
 def test_a_journal_that_did_not_grow_is_never_taken(both: World, act: Callable[[Checkout, str], str]) -> None:
     mine, theirs = both.one.write(2), both.two_begins().write(2)
-    _settle(both)
+    both.settle()
     before = both.one.tip(mine), both.one.tip(theirs)
     for name in (mine, theirs):
         ref = f"refs/notes/evogit/r/{name}.journal"
         both.hub.git("update-ref", ref, act(both.hub, both.hub.git("rev-parse", ref)))
-    evil = _refs(both.hub)
+    evil = refs_of(both.hub)
     exchange = both.one.exchange()
     for _ in range(2):
         report = exchange.round()
@@ -81,7 +71,7 @@ def test_a_journal_that_did_not_grow_is_never_taken(both: World, act: Callable[[
     assert "problem  r/" in done
     assert done.endswith("origin: 0 taken, 0 sent, 1 unchanged, 2 problems\n")
     assert (both.one.tip(mine), both.one.tip(theirs)) == before
-    assert _refs(both.hub) == evil
+    assert refs_of(both.hub) == evil
     # What is well goes on moving beside it.
     fresh = both.one.write(number=2)
     assert said(exchange.round())[f"r/{fresh}"] == "ahead"
@@ -89,13 +79,13 @@ def test_a_journal_that_did_not_grow_is_never_taken(both: World, act: Callable[[
 
 def test_a_remote_that_went_back_gets_what_it_lost_again(both: World) -> None:
     mine, theirs = both.one.write(3), both.two_begins().write(3)
-    _settle(both)
-    before = _refs(both.hub)
+    both.settle()
+    before = refs_of(both.hub)
     for name in (mine, theirs):
         ref = f"refs/notes/evogit/r/{name}.journal"
         both.hub.git("update-ref", ref, _went_back(both.hub, ref))
     assert said(both.one.sync()) == {f"r/{mine}": "ahead", f"r/{theirs}": "ahead", "r: task": "unchanged"}
-    assert _refs(both.hub) == before
+    assert refs_of(both.hub) == before
 
 
 def test_what_is_no_journal_is_not_taken(both: World) -> None:
@@ -137,6 +127,7 @@ def _commit_object(tree: str, parent: str, author: str) -> bytes:
     return f"tree {tree}\nparent {parent}\n{who}\nx\n".encode()
 
 
+@pytest.mark.heavy
 def test_objects_that_are_made_to_hurt_hurt_only_their_journal(both: World) -> None:
     name = both.one.write(2)
     both.one.sync()
@@ -289,7 +280,7 @@ def test_stale_locks_of_a_killed_sync_block_nothing(both: World) -> None:
 
 def test_refs_that_a_power_cut_left_empty_are_fetched_again(both: World) -> None:
     name = both.two_begins().write()
-    _settle(both)
+    both.settle()
     fresh = both.two.write(number=2)
     both.two.sync()
     git = both.one.checkout.path / ".git"

@@ -53,7 +53,11 @@ def test_a_fingerprint_notices(tmp_path: Path, world: dict[str, str], touch: str
     assert changed(before, fingerprint(here.path, here.environment)) != {}
 
 
-@pytest.mark.parametrize("name", STATES)
+_FIRST = ("dirty", "detached", "merging", "bare", "linked", "submodules", "programs")
+_LATER = [pytest.param(name, marks=pytest.mark.heavy) for name in STATES if name not in _FIRST]
+
+
+@pytest.mark.parametrize("name", [*_FIRST, *_LATER])
 def test_a_state_is_left_as_it_is(tmp_path: Path, world: dict[str, str], name: str) -> None:
     start = project(tmp_path / "repo", world)
     (tmp_path / "aside").mkdir()

@@ -19,8 +19,8 @@ from evogit.cli.output import console, gain, local_time, number, plain, print_js
 from evogit.cli.signals import StopSignals
 from evogit.model import Artifact, CommitId, Measurement, Status, TreeId
 from evogit.records import Merge, Score, Verdict
-from evogit.sandbox import Cancelled, Launcher
-from evogit.store import commits, freeze, scratch, task
+from evogit.sandbox import Cancelled
+from evogit.store import commits, freeze, task
 from evogit.store.task import Task
 
 _LINES_SHOWN, _WIDTH_SHOWN = 40, 300
@@ -190,15 +190,11 @@ def evaluate_command(revision: str | None, run: str | None, as_json: bool) -> No
     chosen, commit = _what_to_measure(run, revision)
     repo = context.open_here()
     tree = TreeId(str(repo.commit(commit).tree_id))
-    launcher = Launcher(lambda: signals.reason is not None, confine.sandbox(repo))
-    folder = scratch.folder(repo, chosen.run, scratch.for_evaluation())
-    try:
-        measured = assembly.meter(repo, chosen, folder, launcher, os.environ).measure(tree)
-    except Cancelled:
-        sys.exit(signals.exit_code)
-    finally:
-        launcher.close()
-        scratch.remove(folder)
+    with assembly.aside(repo, chosen, confine.sandbox(repo), signals.came) as (folder, launcher):
+        try:
+            measured = assembly.meter(repo, chosen, folder, launcher, os.environ).measure(tree)
+        except Cancelled:
+            sys.exit(signals.exit_code)
     _print_measurement(commit, measured, launcher.kind, as_json)
     sys.exit({Status.OK: 0, Status.ERROR: 125}.get(measured.status, 1))
 

@@ -18,8 +18,8 @@ from evogit.cli.people import who
 from evogit.cli.signals import StopSignals
 from evogit.errors import UsageError
 from evogit.model import CommitId, parse_run_name
-from evogit.sandbox import Cancelled, Launcher
-from evogit.store import private, scratch, task
+from evogit.sandbox import Cancelled
+from evogit.store import private, task
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
 from evogit.store.task import Task
@@ -105,18 +105,14 @@ def _score(repo: Repository, chosen: Task, commit: CommitId) -> None:
     signals = StopSignals()
     person = who(repo)
     snapshot = Snapshot(repo, chosen.run, chosen.definition.evaluator, chosen.definition.config.direction)
-    launcher = Launcher(lambda: signals.reason is not None, confine.sandbox(repo))
-    folder = scratch.folder(repo, chosen.run, scratch.for_evaluation())
     out = console(stderr=True)
-    try:
-        meter = assembly.meter(repo, chosen, folder, launcher, os.environ)
-        with people.turn(repo, chosen, time.sleep, lambda: signals.reason):
-            measured = people.score(repo, chosen, snapshot, person, commit, meter, launcher.kind)
-    except Cancelled:
-        sys.exit(signals.exit_code)
-    finally:
-        launcher.close()
-        scratch.remove(folder)
+    with assembly.aside(repo, chosen, confine.sandbox(repo), signals.came) as (folder, launcher):
+        try:
+            meter = assembly.meter(repo, chosen, folder, launcher, os.environ)
+            with people.turn(repo, chosen, time.sleep, lambda: signals.reason):
+                measured = people.score(repo, chosen, snapshot, person, commit, meter, launcher.kind)
+        except Cancelled:
+            sys.exit(signals.exit_code)
     if measured is None:
         out.print(plain(f"evogit: {commit[:12]} needs no new measurement"))
         return

@@ -20,7 +20,7 @@ from evogit.gain import RULE, Trial
 from evogit.model import CommitId, Measurement, TreeId
 from evogit.pull_request import Proposal, Style
 from evogit.sandbox import Cancelled, Launcher
-from evogit.store import landing, publishing, scratch
+from evogit.store import landing, publishing
 from evogit.store.publishing import Remote
 from evogit.store.remote import without_secret
 
@@ -171,17 +171,14 @@ def _propose(reading: Reading, proposal: Proposal, wish: _Wish, user: str, signa
 
 def _measure(reading: Reading, proposal: Proposal, repeat: int, signals: StopSignals) -> tuple[Trial, str]:
     """Return what was measured, and what it was confined by."""
-    launcher = Launcher(lambda: signals.reason is not None, confine.sandbox(reading.repo))
-    folder = scratch.folder(reading.repo, reading.task.run, scratch.for_evaluation())
-    try:
-        trial = pull_request.measure(
-            proposal, repeat, lambda tree: _measure_fresh(reading, folder, launcher, tree), _tell
-        )
-    except Cancelled:
-        sys.exit(signals.exit_code)
-    finally:
-        launcher.close()
-        scratch.remove(folder)
+    sandbox = confine.sandbox(reading.repo)
+    with assembly.aside(reading.repo, reading.task, sandbox, signals.came) as (folder, launcher):
+        try:
+            trial = pull_request.measure(
+                proposal, repeat, lambda tree: _measure_fresh(reading, folder, launcher, tree), _tell
+            )
+        except Cancelled:
+            sys.exit(signals.exit_code)
     if signals.reason is not None:
         sys.exit(signals.exit_code)
     return trial, launcher.kind

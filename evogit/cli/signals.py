@@ -22,6 +22,10 @@ class StopSignals:
         """What happened, in words, or None."""
         return None if self.number is None else _WORDS[signal.Signals(self.number)]
 
+    def came(self) -> bool:
+        """Return whether there was one."""
+        return self.number is not None
+
     @property
     def exit_code(self) -> int:
         """The exit code shells expect: 130 after Ctrl-C, 143 after a request to terminate; 0 without a signal."""

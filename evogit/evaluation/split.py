@@ -43,7 +43,7 @@ class Split:
     def __init__(self, evaluator: Evaluator, worker: Bench, scorer: Bench) -> None:
         """Run the worker on one bench and what scores on the other; they share no folder that any of them may write."""
         self._evaluator, self._worker, self._scorer = evaluator, worker, scorer
-        self._tools = worker.export.root.parent / "tools"
+        self._tools = worker.tools
         self._tools_are_there = False
 
     @property
@@ -112,7 +112,7 @@ class Split:
             return replace(self._worker.job(self._evaluator.worker), who="the worker")
         folders = [str(self._worker.export.root / folder) for folder in self._worker.supplies.imports]
         argv = (self._worker.python(), *_WORKER, str(self._tools), *folders, str(self._worker.export.root))
-        job = self._worker.job(argv, read_only=(self._tools,))
+        job = self._worker.job(argv)
         # It puts the candidate's folders behind the standard library; the variable would put them before it.
         return replace(job, environment=_without(job.environment, "PYTHONPATH"), who="the worker")
 

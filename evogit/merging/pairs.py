@@ -149,7 +149,7 @@ class Mates:
         return 2 * min(wins, losses) / len(common)
 
     def _instances(self, commit: CommitId) -> Mapping[str, float]:
-        judged = self._graph.snapshot.candidates[commit].judged(self._graph.snapshot.evaluator)
+        judged = self._graph.judged(commit)
         return judged.instances if judged else {}
 
     def _with_more(self, pair: Pair, rng: Random) -> tuple[CommitId, ...]:

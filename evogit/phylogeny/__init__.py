@@ -1,6 +1,6 @@
 """The family tree of a run."""
 
-from evogit.phylogeny.clades import Clades
+from evogit.phylogeny.clades import Clades, clades_of
 from evogit.phylogeny.contributions import Contribution, by_agent, by_operator
 from evogit.phylogeny.earlier import still_open, to_measure_again
 from evogit.phylogeny.graph import Phylogeny
@@ -8,6 +8,6 @@ from evogit.phylogeny.interop import attributes, to_networkx
 from evogit.phylogeny.trials import Trials
 
 __all__ = [
-    "Clades", "Contribution", "Phylogeny", "Trials", "attributes", "by_agent", "by_operator", "still_open",
+    "Clades", "Contribution", "Phylogeny", "Trials", "attributes", "by_agent", "by_operator", "clades_of", "still_open",
     "to_measure_again", "to_networkx",
 ]  # fmt: skip

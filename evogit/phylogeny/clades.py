@@ -19,11 +19,11 @@ class Clades:
     """
 
     def __init__(self, graph: Phylogeny) -> None:
-        self._graph = graph
+        self.graph = graph
         self._begin()
 
     def _begin(self) -> None:
-        self._version = self._graph.version
+        self._version = self.graph.version
         self._next = 0
         self._won: dict[CommitId, bool] = {}
         self._wins = array("i")
@@ -31,12 +31,12 @@ class Clades:
 
     def counts(self, commit: CommitId) -> tuple[int, int]:
         """Return the wins and losses in the clade of a commit, as of the last `refresh`."""
-        number = self._graph.ancestry.number(commit)
+        number = self.graph.ancestry.number(commit)
         return self._wins[number], self._losses[number]
 
     def refresh(self) -> None:
         """Count what the graph has taken in since; each new candidate adds one to each of its ancestors."""
-        graph = self._graph
+        graph = self.graph
         if graph.version != self._version:
             self._begin()
         new = {commit: graph.is_gain(commit) for commit in self._judged()}
@@ -54,7 +54,7 @@ class Clades:
 
     def _judged(self) -> Iterator[CommitId]:
         """Yield what can be counted now and was not before."""
-        graph = self._graph
+        graph = self.graph
         touched = graph.snapshot.touched[self._next :]
         self._next += len(touched)
         for commit in dict.fromkeys(touched):
@@ -64,8 +64,15 @@ class Clades:
 
     def _is_new(self, commit: CommitId) -> bool:
         """Return whether it was measured, also without a score, and something it came from has a score."""
-        graph = self._graph
+        graph = self.graph
         candidate = graph.snapshot.candidates.get(commit)
         if commit in self._won or candidate is None or not candidate.is_scored(graph.snapshot.evaluator):
             return False
         return any(graph.value(parent) is not None for parent in graph.ancestry.parents(commit))
+
+
+def clades_of(graph: Phylogeny, known: Clades | None) -> Clades:
+    """Return the clades of a graph as it is now: those already `known` brought up to date, where they are of it."""
+    found = known if known is not None and known.graph is graph else Clades(graph)
+    found.refresh()
+    return found

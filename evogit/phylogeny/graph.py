@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from evogit.errors import StorageError
 from evogit.model import CommitId
 from evogit.phylogeny.ancestry import Ancestry
+from evogit.records import Score
 from evogit.store import commits
 from evogit.store.candidate import Candidate
 from evogit.store.ranking import Ranking
@@ -73,6 +74,10 @@ class Phylogeny:
     def value(self, commit: CommitId) -> float | None:
         """Return a commit's score, or None."""
         return self._values.get(commit)
+
+    def judged(self, commit: CommitId) -> Score | None:
+        """Return the measurement whose metrics and instances stand for a candidate, or None."""
+        return self.snapshot.candidates[commit].judged(self.snapshot.evaluator)
 
     def is_gain(self, commit: CommitId) -> bool:
         """Return whether it is scored, at least one parent is, and it beats all parents that are."""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from evogit.sandbox.companion import Companion, read_into
 from evogit.sandbox.guard import Guard
 from evogit.sandbox.job import MARK, Cancelled, Job, Outcome
-from evogit.sandbox.plain import Plain, Sandbox, reap_orphans
+from evogit.sandbox.plain import Plain, Sandbox, Started, reap_orphans
 from evogit.sandbox.usage import Usage
 from evogit.sandbox.watchdog import Watchdog
 
@@ -82,14 +82,9 @@ class Launcher:
         Raises:
             OSError: the program cannot be started at all.
         """
-        sandbox = Plain() if job.trusted else self._sandbox
+        sandbox = self._sandbox_of(job)
         key = next(self._keys)
-        self._guard.expect(key, job.environment.get(MARK, ""))
-        try:
-            started = sandbox.start(job)
-        except OSError:
-            self._ended(key)
-            raise
+        started = self._start(sandbox, job, key)
         self._guard.watch(key, started.process.pid, started.inner, is_kept=started.leash is not None)
         companion = Companion(started, job, sandbox.limits, lambda: self._ended(key))
         self._companions[key] = companion
@@ -103,14 +98,9 @@ class Launcher:
             OSError: the program cannot be started at all.
         """
         begun, usage = time.monotonic(), Usage()
-        sandbox = Plain() if job.trusted else self._sandbox
+        sandbox = self._sandbox_of(job)
         key = next(self._keys)
-        self._guard.expect(key, job.environment.get(MARK, ""))
-        try:
-            started = sandbox.start(job)
-        except OSError:
-            self._ended(key)
-            raise
+        started = self._start(sandbox, job, key)
         try:
             self._guard.watch(key, started.process.pid, started.inner, is_kept=started.leash is not None)
             for companion in beside:
@@ -128,6 +118,18 @@ class Launcher:
             started.close()
         # bubblewrap does not wait for the first process inside: we do, among the orphans, so that its time is known.
         return Outcome(exit_code=code, output=output, seconds=seconds, stopped=stopped, cpu_s=usage.seconds())
+
+    def _sandbox_of(self, job: Job) -> Sandbox:
+        return Plain() if job.trusted else self._sandbox
+
+    def _start(self, sandbox: Sandbox, job: Job, key: int) -> Started:
+        """Start a job that the guard knows of before it runs."""
+        self._guard.expect(key, job.environment.get(MARK, ""))
+        try:
+            return sandbox.start(job)
+        except OSError:
+            self._ended(key)
+            raise
 
     def _ended(self, key: int) -> None:
         """Kill what a process left behind that has ended."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from evogit.model import CommitId
-from evogit.phylogeny import Clades, Phylogeny
+from evogit.phylogeny import Clades, clades_of
 from evogit.selection.protocol import Field
 
 
@@ -21,14 +21,10 @@ class Clade:
 
     def __init__(self) -> None:
         self._clades: Clades | None = None
-        self._of: Phylogeny | None = None
 
     def parents(self, field: Field, rng: Random) -> tuple[CommitId, ...]:
         """Return one parent, or none when nothing is scored."""
-        if self._clades is None or self._of is not field.graph:
-            self._clades, self._of = Clades(field.graph), field.graph
-        self._clades.refresh()
-        clades = self._clades
+        clades = self._clades = clades_of(field.graph, self._clades)
         drawn = [
             (rng.betavariate(1 + wins, 1 + losses), commit)
             for commit in _starts(field)

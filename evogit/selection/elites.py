@@ -58,8 +58,7 @@ class Elites:
 
     def _cell(self, field: Field, commit: CommitId) -> _Cell | None:
         """Return where it belongs; None when it has not all the features."""
-        snapshot = field.graph.snapshot
-        judged = snapshot.candidates[commit].judged(snapshot.evaluator)
+        judged = field.graph.judged(commit)
         values = [(judged.metrics.get(name), width) for name, width in self._features] if judged else []
         if judged is None or any(value is None for value, _ in values):
             return None

@@ -39,8 +39,7 @@ class Lexicase:
         return (rng.choice(pool),)
 
     def _results(self, field: Field, commit: CommitId) -> dict[str, float]:
-        snapshot = field.graph.snapshot
-        judged = snapshot.candidates[commit].judged(snapshot.evaluator)
+        judged = field.graph.judged(commit)
         if judged is not None and judged.instances:
             return dict(judged.instances)
         value = field.graph.value(commit)

@@ -44,7 +44,7 @@ class Pareto:
             self._weights = None
         snapshot = field.graph.snapshot
         for _, commit in self._standing.new:
-            judged = snapshot.candidates[commit].judged(snapshot.evaluator)
+            judged = field.graph.judged(commit)
             for name, value in judged.instances.items() if judged else ():
                 best, holders = self._holders.setdefault(name, (value, set()))
                 if value == best:

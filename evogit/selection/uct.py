@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 
 from evogit.model import CommitId
-from evogit.phylogeny import Clades, Phylogeny
+from evogit.phylogeny import Clades, clades_of
 from evogit.selection.protocol import Field
 
 _EXPLORATION = math.sqrt(2)
@@ -26,14 +26,11 @@ class Uct:
 
     def __init__(self) -> None:
         self._clades: Clades | None = None
-        self._of: Phylogeny | None = None
 
     def parents(self, field: Field, rng: Random) -> tuple[CommitId, ...]:
         """Return one parent, or none when nothing is scored."""
         graph = field.graph
-        if self._clades is None or self._of is not graph:
-            self._clades, self._of = Clades(graph), graph
-        self._clades.refresh()
+        self._clades = clades_of(graph, self._clades)
         if field.candidates is not graph.field:
             ids = field.candidates.ids
             return (self._best(ids, sum(sum(self._clades.counts(one)) for one in ids), rng),) if ids else ()
