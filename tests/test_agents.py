@@ -47,6 +47,7 @@ def test_no_tree_is_measured_twice_by_choice(quick: Checkout) -> None:
     assert len(repeated) < len(by_tree) / 4
 
 
+@pytest.mark.heavy
 def test_one_agent_never_repeats_itself_and_ends_when_nothing_is_left(quick: Checkout) -> None:
     """With a single digit to choose from the search is over some time, and says so."""
     (quick.path / "score.sh").write_text(

@@ -84,6 +84,15 @@ def test_json_is_one_document_with_a_schema(toy: Checkout) -> None:
         assert found["schema"] == 1
 
 
+def test_no_certificates_are_needed_nor_read(toy: Checkout) -> None:
+    nowhere = {"SSL_CERT_FILE": "/nonexistent/file", "SSL_CERT_DIR": "/nonexistent"}
+    environment = {**toy.environment, **nowhere}
+    program = "import os, evogit.store, pygit2; print(pygit2.settings.ssl_cert_file, os.environ['SSL_CERT_FILE'])"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "None /nonexistent/file\n"
+    assert subprocess.run(toy.command("runs"), cwd=toy.path, env=environment, check=False).returncode == 0
+
+
 def test_evaluate_is_a_bisect_command(toy: Checkout) -> None:
     """Exit codes are those of `git bisect run`: 0 scored, 1 not, 125 cannot be tested."""
     assert toy.evogit("evaluate").stdout.split()[1] == "-22.25"

@@ -304,7 +304,7 @@ def _fill_with_files(disk: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "fill"),
     [
-        pytest.param("size=4m", _fill_with_bytes, id="no bytes"),
+        pytest.param("size=4m", _fill_with_bytes, id="no bytes", marks=pytest.mark.heavy),
         pytest.param("size=4m,nr_inodes=600", _fill_with_files, id="no files", marks=pytest.mark.heavy),
     ],
 )

@@ -229,6 +229,7 @@ def test_measuring_again_is_no_stagnation_and_counts_as_evaluations(repo: Checko
     assert evidence.scores(repo, "r") == 14 + 1 + 10 + 4
 
 
+@pytest.mark.heavy
 def test_a_base_that_the_new_evaluator_fails_stops_nobody(repo: Checkout) -> None:
     repo.evogit("run", "-n", "1", "--run", "r", "--evals", "12")
     turn(repo, "grep -qx 'level = 3' knob.txt && exit 1\n" + SCORE)

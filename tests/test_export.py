@@ -155,6 +155,7 @@ def test_a_hostile_tree_is_refused(name: bytes, toy: Checkout, tmp_path: Path) -
     assert sorted(_content(export.root)) == ["bench.py", "evogit.toml", "knobs.py"]
 
 
+@pytest.mark.heavy
 def test_a_tree_bomb_is_refused_before_it_is_written(toy: Checkout, tmp_path: Path) -> None:
     repo, export = _export(toy, tmp_path / "out")
     inner = pygit2.Oid(hex=toy.git("hash-object", "-w", "--stdin", stdin=b"x"))

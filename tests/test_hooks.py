@@ -94,6 +94,7 @@ def test_a_commit_on_a_runs_branch_is_scored_at_once(here: Checkout) -> None:
     here.git("fsck", "--strict")
 
 
+@pytest.mark.heavy
 def test_the_commit_does_not_wait_for_the_evaluation(here: Checkout) -> None:
     here.git("config", "--unset", "evogit.scoreInForeground")
     here.evogit("hooks", "install")
@@ -166,6 +167,7 @@ def test_messages_people_write_in_an_editor(here: Checkout) -> None:
     assert trailers(here) == _TRAILERS.format("human")
 
 
+@pytest.mark.heavy
 def test_an_agents_commit_that_a_person_picks_says_so(here: Checkout) -> None:
     here.evogit("run", "-n", "1", "--evals", "6", "--run", "r")
     best = here.evogit("best", "-q").stdout.strip()
@@ -177,6 +179,7 @@ def test_an_agents_commit_that_a_person_picks_says_so(here: Checkout) -> None:
     assert show(here, "HEAD")["proposal"]["use"] == "person"
 
 
+@pytest.mark.heavy
 def test_foreign_hooks_are_kept_and_run_first(here: Checkout) -> None:
     write_hook(here, "commit-msg", 'echo "foreign $1" >> "$GIT_DIR/../ran"; grep -q good "$1"')
     foreign = hook_file(here, "commit-msg").read_bytes()

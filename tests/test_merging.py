@@ -231,6 +231,7 @@ json.dump({"score": left + right, "instances": {"left": left, "right": right}}, 
 """
 
 
+@pytest.mark.heavy
 def test_with_two_files_whose_scores_add_up_merges_carry_the_best(new_checkout: Callable[..., Checkout]) -> None:
     """Real agents: the best descends from merges, each keeps what it began with, and each plan can be made again."""
     numbers = "1.0\n\n\n1.0\n\n\n1.0\n"

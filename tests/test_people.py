@@ -108,6 +108,7 @@ def journals(checkout: Checkout) -> str:
     return checkout.git("rev-list", *refs)
 
 
+@pytest.mark.heavy
 def test_running_agents_score_what_people_commit(slow: Checkout, start: Callable[..., subprocess.Popen[str]]) -> None:
     running = start("run", "-n", "2", "--run", "r", "--minutes", "3")
     until(lambda: slow.git("branch", "--list", "evogit/r/tuner-*"), "a branch of an agent")
@@ -460,6 +461,7 @@ def test_what_waits_when_an_agent_starts_is_scored_first(slow: Checkout) -> None
     assert status(slow)["waiting"] == []
 
 
+@pytest.mark.heavy
 def test_a_branch_that_leads_past_the_base(slow: Checkout) -> None:
     """Of a branch that began before the base only what came after a merge with it can be compared."""
     slow.git("branch", "evogit/r/old")

@@ -313,6 +313,7 @@ def test_root_of_a_user_namespace_is_an_ordinary_user(undecided: Checkout) -> No
     assert done.returncode == 0
 
 
+@pytest.mark.heavy
 def test_without_bubblewrap_nothing_is_run(undecided: Checkout, tmp_path: Path) -> None:
     _hide(undecided, tmp_path)
     undecided.environment["EVOGIT_SANDBOX"] = "bwrap"

@@ -391,6 +391,7 @@ def test_a_limit_says_which_side_crossed_it(split: Trial) -> None:
     assert found.feedback.startswith("memory: the worker's processes use more than 300 MB together")
 
 
+@pytest.mark.heavy
 @_needs_one
 def test_the_doctor_searches_from_the_candidates_place(split: Trial) -> None:
     checkout = split.checkout

@@ -291,6 +291,7 @@ def test_refs_that_a_power_cut_left_empty_are_fetched_again(both: World) -> None
     assert evidence.fsck(both.one.checkout) == []
 
 
+@pytest.mark.heavy
 def test_too_many_journals_are_left(both: World) -> None:
     both.one.sync()
     start = _commit(both.hub, _EMPTY_TREE)

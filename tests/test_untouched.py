@@ -53,7 +53,7 @@ def test_a_fingerprint_notices(tmp_path: Path, world: dict[str, str], touch: str
     assert changed(before, fingerprint(here.path, here.environment)) != {}
 
 
-_FIRST = ("dirty", "detached", "merging", "bare", "linked", "submodules", "programs")
+_FIRST = ("dirty", "detached", "bare", "linked")
 _LATER = [pytest.param(name, marks=pytest.mark.heavy) for name in STATES if name not in _FIRST]
 
 
@@ -116,6 +116,7 @@ def test_apply_stages_the_change_and_nothing_else(tmp_path: Path, world: dict[st
     assert here.git("show", ":notes.txt") == "staged"
 
 
+@pytest.mark.heavy
 def test_apply_refuses_when_a_changed_file_is_in_the_way(tmp_path: Path, world: dict[str, str]) -> None:
     here = project(tmp_path / "repo", world)
     here.evogit("run", "-n", "1", "--evals", "6", "--seed", "2")
