@@ -151,6 +151,7 @@ def test_the_rule_that_bin_packing_begins_with_is_first_fit(tmp_path: Path, worl
         pytest.param("c_program", r"25 of 25 tests passed\n6 of 6 tests passed", marks=_needs_gcc),
         ("prompt_text", r"(?s)seen: .*held_back: .*seen: .*held_back: "),
     ],
+    ids=("speedup", "c_program", "prompt_text"),
 )
 def test_the_commands_of_a_readme_do_what_it_says(
     example: str, shown: str, new_checkout: Callable[..., Checkout]
