@@ -240,7 +240,7 @@ def _edit(request: Request, found: Sequence[_Found]) -> Edit:
 def _by_lines(files: Sequence[SourceFile], request: Request, rng: Random) -> Edit | None:
     for _ in range(_TRIES):
         file = rng.choice(files)
-        drawn = lines.draw(file, rng, LINES)
+        drawn = lines.draw(file, rng, LINES, known=request.past.operations, said=request.feedback)
         if drawn is None:
             continue
         change = drawn.change
