@@ -63,6 +63,7 @@ def policy(definition: Definition) -> Policy:
         minimizes=definition.minimizes,
         transplants=definition.transplants,
         reverts=definition.reverts,
+        widens=definition.widens,
     )
 
 

@@ -99,6 +99,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     minimizes: _Share = 0.0
     transplants: _Share = 0.0
     reverts: _Share = 0.0
+    widens: _Share = 0.0
     step: Annotated[float, msgspec.Meta(gt=0, le=3)] | None = None
 
 
@@ -112,6 +113,7 @@ MEANINGS: Mapping[str, str] = {
     "minimizes": "share of the other plans that try the best candidate with some hunks left out",
     "transplants": "share of what is left of the plans that take hunks over from another lineage",
     "reverts": "share of the transplants that take back hunks of the parent's own, and take none over",
+    "widens": "share of the other plans, at most, that start far from the best while it does not get better",
     "step": "how far the tuner's first step in a lineage goes, relative to a constant's size (0.3)",
 }
 """What each key of an agent definition means."""

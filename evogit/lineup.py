@@ -7,6 +7,7 @@ from random import Random
 
 from evogit import assembly, edits
 from evogit.config import AgentUse
+from evogit.evaluator_table import Evaluator
 from evogit.model import SourceFile, TreeId
 from evogit.proposers.protocol import Request
 from evogit.store import definitions
@@ -17,15 +18,12 @@ from evogit.store.task import Definition
 
 FIRST = "tuner"
 """The agent that starts where no other can."""
-SHARES: Mapping[str, int] = {
-    FIRST: 6,
-}
-"""The default mix; an agent joins it by a line here.
-
-The transplanter and the minimizer do not stand in it: beside tuners alone, an evaluation one of them takes from a tuner
-cost more than it brought where it was measured (`examples/bin_packing`, four and eight agents). Nor does the surgeon:
-beside tuners it was not measured yet.
-"""
+NUMBERS: Mapping[str, int] = {FIRST: 1}
+"""The mix where a number says how good a candidate is."""
+CODE: Mapping[str, int] = {"surgeon": 3, FIRST: 1}
+"""The mix where tests judge, or what the code costs: what is wanted there is seldom another constant."""
+OTHERS: Mapping[str, int] = {"surgeon": 1}
+"""The mix where none of these could begin, as with a text that has no number."""
 COUNT = 2
 """How many agents start where nobody said how many."""
 _TRIES = 5
@@ -46,22 +44,30 @@ def mix(count: int, shares: Mapping[str, int]) -> list[AgentUse]:
 def default(repo: Repository, definition: Definition, count: int) -> tuple[list[AgentUse], Sequence[str]]:
     """Return the agents that start where nobody named any, and what a person should know about that, in lines.
 
-    Agents of the mix that could not begin here are left out. Where none could, the first one is there all the same: it
-    scores what people commit, and works on from that.
+    Agents of the mix that could not begin here are left out. Where none could, nor any of `OTHERS`, the first one is
+    there all the same: it scores what people commit, and works on from that.
 
     Raises:
         ConfigError: a definition in the repository that stands for one of the mix is not valid.
         StorageError: the base cannot be read.
     """
     files = editable_files(repo, definition)
-    reasons = {name: lack(definitions.find(repo, name), files) for name in SHARES}
-    able = {name: share for name, share in SHARES.items() if not reasons[name]}
-    if not able:
-        if not files:
-            return mix(count, {FIRST: 1}), []  # a run with nothing to edit is refused elsewhere, with the remedy
-        said = f"agents can only score what people commit here: {reasons[FIRST]}; others may find more: evogit agents"
-        return mix(count, {FIRST: 1}), [said]
-    return mix(count, able), [f"agent {name} is left out: {reason}" for name, reason in reasons.items() if reason]
+    if not files:
+        return mix(count, {FIRST: 1}), []  # a run with nothing to edit is refused elsewhere, with the remedy
+    shares = shares_for(definition.config.evaluator)
+    reasons = {name: lack(definitions.find(repo, name), files) for name in {**shares, **OTHERS}}
+    said = [f"agent {name} is left out: {reasons[name]}" for name in shares if reasons[name]]
+    for wanted in (shares, OTHERS):
+        if able := {name: share for name, share in wanted.items() if not reasons[name]}:
+            return mix(count, able), said
+    words = f"agents can only score what people commit here: {reasons[FIRST]}; others may find more: evogit agents"
+    return mix(count, {FIRST: 1}), [words]
+
+
+def shares_for(evaluator: Evaluator) -> Mapping[str, int]:
+    """Return the mix for what is scored: how tests end and what code costs is for those who change code."""
+    is_tested = evaluator.pytest is not None or evaluator.result in ("junit", "exit-code")
+    return CODE if is_tested or evaluator.is_cost else NUMBERS
 
 
 def editable_files(repo: Repository, definition: Definition) -> Sequence[SourceFile]:

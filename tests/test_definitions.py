@@ -138,7 +138,9 @@ def test_list_show_and_check(toy: Checkout) -> None:
     toy.commit("no number")
     said = toy.evogit("agents", "check", "tuner", expect=1).stdout
     assert said == "tuner: its proposer 'tuner' finds nothing to change in the 1 editable files\n"
-    assert "agents can only score what people commit here" in _default_run(toy).stderr
+    said = _default_run(toy).stderr
+    assert "agent tuner is left out: its proposer 'tuner' finds nothing to change in the 1 editable files" in said
+    assert ": surgeon\n" in said
 
 
 def _default_run(repo: Checkout) -> subprocess.CompletedProcess[str]:

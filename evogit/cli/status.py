@@ -16,7 +16,7 @@ from evogit.cli import context
 from evogit.cli.context import Reading
 from evogit.cli.output import console, gain, local_time, number, plain, print_json, safe
 from evogit.model import CommitId
-from evogit.phylogeny import Contribution, by_agent, by_operator
+from evogit.phylogeny import Contribution, Takeover, by_agent, by_operator, takeover
 from evogit.store import humans, private
 from evogit.sync import last_outcomes
 
@@ -68,6 +68,7 @@ def _status(reading: Reading) -> dict[str, object]:
         "best_value": reading.value(best.id) if best else None,
         "candidates": len(reading.snapshot.candidates),
         "evaluations": reading.snapshot.evaluations,
+        "takeover": asdict(over) if (over := takeover(reading.graph)) else None,
         "waiting": _waiting(reading),
         "agents": _agents(reading),
         "operators": {name: asdict(row) for name, row in by_operator(reading.graph).items()},
@@ -144,6 +145,8 @@ def _print(out: Console, reading: Reading) -> None:
     for name, row in by_operator(reading.graph).items():
         useless = f", {row.useless} came to nothing" if row.useless else ""
         out.print(plain(f"{name:8} {row.candidates} candidates, {row.gains} gains, {row.in_best} in best{useless}"))
+    if over := takeover(reading.graph):
+        out.print(plain(f"takeover {_takeover(reading, over)}"))
     for commit in _waiting(reading):
         out.print(plain(f"waiting  {commit[:12]} of a person for a living agent: {reading.subject(commit)}"))
     out.print(_table(reading))
@@ -151,6 +154,13 @@ def _print(out: Console, reading: Reading) -> None:
         out.print(plain(f"remote   {last.remote}  {local_time(last.at)}  {last.words}"))
     for where, what in known.problems.items():
         out.print(plain(f"problem  {where}: {what}"))
+
+
+def _takeover(reading: Reading, over: Takeover) -> str:
+    return (
+        f"{over.descend} of the last {over.recent} candidates descend from {over.commit[:12]}  "
+        f"{number(reading.value(over.commit))}  {reading.subject(over.commit)}"
+    )
 
 
 def _table(reading: Reading) -> Table:
