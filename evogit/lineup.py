@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from evogit import assembly, edits
+from evogit.command_table import COMMAND
 from evogit.config import AgentUse
 from evogit.model import SourceFile, TreeId
-from evogit.proposers.protocol import Request
+from evogit.proposers.command import Tool
+from evogit.proposers.protocol import Answer, Request
 from evogit.store import definitions
 from evogit.store.definitions import Found
 from evogit.store.repository import Repository
@@ -43,7 +45,9 @@ def mix(count: int, shares: Mapping[str, int]) -> list[AgentUse]:
     return [AgentUse(use=name, count=number) for name, number in taken.items() if number]
 
 
-def default(repo: Repository, definition: Definition, count: int) -> tuple[list[AgentUse], Sequence[str]]:
+def default(
+    repo: Repository, definition: Definition, count: int, caller: Mapping[str, str]
+) -> tuple[list[AgentUse], Sequence[str]]:
     """Return the agents that start where nobody named any, and what a person should know about that, in lines.
 
     Agents of the mix that could not begin here are left out. Where none could, the first one is there all the same: it
@@ -54,7 +58,7 @@ def default(repo: Repository, definition: Definition, count: int) -> tuple[list[
         StorageError: the base cannot be read.
     """
     files = editable_files(repo, definition)
-    reasons = {name: lack(definitions.find(repo, name), files) for name in SHARES}
+    reasons = {name: lack(definitions.find(repo, name), files, caller) for name in SHARES}
     able = {name: share for name, share in SHARES.items() if not reasons[name]}
     if not able:
         if not files:
@@ -74,12 +78,17 @@ def editable_files(repo: Repository, definition: Definition) -> Sequence[SourceF
     return Sources(repo, definition, edits.is_text).read(tree)
 
 
-def lack(found: Found, files: Sequence[SourceFile]) -> str | None:
-    """Return why agents of this definition could not begin with these files, or None when they can."""
+def lack(found: Found, files: Sequence[SourceFile], caller: Mapping[str, str]) -> str | None:
+    """Return why agents of this definition could not begin with these files, or None when they can.
+
+    `caller` is an environment. No tool is run: that could cost money.
+    """
     if not files:
         return "no text file may be edited"
+    if found.definition.proposer == COMMAND:
+        return Tool(found.definition, caller).lack()
     made = assembly.proposer(found.definition)
     for seed in range(_TRIES):
-        if made.propose(Request(files=files), Random(seed)) is not None:
+        if not isinstance(made.propose(Request(files=files), Random(seed)), Answer | None):
             return None
     return f"its proposer {found.definition.proposer!r} finds nothing to change in the {len(files)} editable files"
