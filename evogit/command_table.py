@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -12,6 +13,7 @@ import msgspec
 COMMAND = "command"
 PLACEHOLDER = re.compile(r"\{(workdir|home|prompt_file|prompt|model|files|env:([A-Za-z_][A-Za-z0-9_]*))\}")
 """What is filled in in a tool's command."""
+_KNOWN = ("{workdir}", "{home}", "{prompt_file}", "{prompt}", "{model}", "{files}")
 _LIKE_A_PLACEHOLDER = re.compile(r"\{[A-Za-z_]+(?::[A-Za-z_0-9]*)?\}")
 _LIKE_A_KEY = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
 Prompt = Literal["file", "stdin", "argument"]
@@ -70,8 +72,10 @@ def mistake(found: CommandKeys, proposer: str) -> str | None:
         return "command is missing: proposer = 'command' runs it"
     text = "\n".join(found.command)
     for shown in _LIKE_A_PLACEHOLDER.findall(text):
-        if not PLACEHOLDER.fullmatch(shown):
-            return f"command has {shown}, which stands for nothing; `evogit agents show` says under command what does"
+        # A script may have braces of its own.
+        near = difflib.get_close_matches(shown, _KNOWN, 1, cutoff=0.75)
+        if near and not PLACEHOLDER.fullmatch(shown):
+            return f"command has {shown}, which stands for nothing; did you mean {near[0]}?"
     if any("{files}" in argument and argument != "{files}" for argument in found.command):
         return "{files} in command has to be an argument of its own: it becomes one for each file"
     if "{model}" in text and not found.model:

@@ -1,4 +1,4 @@
-"""A loopback endpoint that speaks as OpenAI's chat completions do: it changes a file by whatever means a tool offers."""
+"""A loopback endpoint that speaks as OpenAI's chat completions do: it changes a file by the means a tool offers."""
 
 from __future__ import annotations
 
