@@ -67,6 +67,7 @@ def test_a_run_with_a_tool(toy: Checkout, tool: Callable[[str], Path]) -> None:
     assert "Evogit-Model: some-model" in trailers
     assert "Assisted-by: script:some-model" in trailers
     assert toy.git("show", f"{best}:knobs.py").startswith("A = 2.5\n")
+    assert "3 tokens in  0.25 USD\n" in toy.evogit("show", best).stdout
     told = (outside / "told").read_text()
     assert "Raise the value" in told
     assert "higher is better" in told

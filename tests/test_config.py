@@ -94,6 +94,5 @@ def test_a_name_that_is_not_there_gets_a_suggestion() -> None:
     with pytest.raises(ConfigError) as caught:
         definitions.find(None, "tunner")
     assert str(caught.value) == (
-        "no agent definition 'tunner' (did you mean 'tuner'?); "
-        f"there are: {', '.join(definitions.names(None))}"
+        f"no agent definition 'tunner' (did you mean 'tuner'?); there are: {', '.join(definitions.names(None))}"
     )
