@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cage import PATH, why_not
+from cage import PATH, run_as_nobody, why_not
 from conftest import CONFIG, Checkout
 from fingerprint import fingerprint
 
@@ -371,6 +371,14 @@ def test_a_tool_that_is_not_on_the_path_is_seen_with_what_it_needs(run: Run, tmp
             folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
     edit = _edit(run("", "bwrap", command=[str(link), "{prompt_file}"], prompt="file"))
     assert (edit.files[RepoPath("knobs.py")] or b"").startswith(b"A = 3.0\n")
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs these tests already")
+def test_the_same_holds_for_an_ordinary_user() -> None:
+    done = run_as_nobody(["test_command.py"], "-k", "bwrap or landlock")
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr
+    assert " passed" in done.stdout
 
 
 @pytest.mark.parametrize(

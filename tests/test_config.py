@@ -76,7 +76,7 @@ def test_every_key_of_a_definition_is_explained() -> None:
     ("text", "message"),
     [
         ('sumary = "x"', "d.toml: unknown key 'sumary'; did you mean 'summary'?"),
-        ('summary = "x"\nproposer = "tunner"', "d.toml: proposer is 'tunner': use 'surgeon' or 'tuner'"),
+        ('summary = "x"\nproposer = "tunner"', "d.toml: proposer is 'tunner': use 'command', 'surgeon' or 'tuner'"),
         ('summary = "x"\nproposer = "tuner"\nselection = "best"', "selection is 'best': use 'greedy', 'origin', "),
         ('summary = "x"\nproposer = "surgeon"\nstep = 0.1', "step is the tuner's, and proposer is 'surgeon'"),
         ('summary = "x"\nproposer = "tuner"\nmerges = 2', "d.toml: merges is 2: "),
