@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from evogit.branch import Branch
 from evogit.drafting import Draft, Drafter, Useless
-from evogit.errors import EvaluatorBroken, RefMoved, StorageError
+from evogit.errors import EvaluatorBroken, ProposerBroken, RefMoved, StorageError
 from evogit.evaluation import Meter
 from evogit.model import AgentName, CommitId, Measurement, Operator, Plan, Status, TreeId
 from evogit.phylogeny import Phylogeny, still_open, to_measure_again
 from evogit.planning import Planner, Policy, seed_of
 from evogit.proposers.protocol import Proposer
-from evogit.records import AnyRecord
+from evogit.records import AnyRecord, Call
 from evogit.sandbox import NONE, Cancelled
 from evogit.stopping import Limits
 from evogit.store import amendments, claims, epochs, humans
@@ -35,6 +35,8 @@ _TRIES = 30
 """Edits tried in one step before it counts as having found nothing new."""
 _IDLE_STEPS = 40
 _BROKEN_IN_A_ROW = 3
+_IN_VAIN_IN_A_ROW = 5
+"""Proposals that cost something and came to nothing, after which an agent spends no more."""
 _PAUSE_S = 0.2
 
 
@@ -98,7 +100,7 @@ class Agent:
         self._looked = self._discovered = world.clock()
         self._heard: float | None = None
         self._tried = self.snapshot.next_seq(writer.agent) + 1
-        self._idle = self._broken = 0
+        self._idle = self._broken = self._in_vain = 0
 
     def run(self) -> str | None:
         """Step until a limit, a wish to stop, or nothing left to try, and return the reason.
@@ -107,6 +109,7 @@ class Agent:
 
         Raises:
             EvaluatorBroken: the base, or one candidate after another, cannot be scored at all.
+            ProposerBroken: one proposal after another cost something and came to nothing.
             StorageError: the store cannot be read or written.
         """
         while True:
@@ -132,7 +135,7 @@ class Agent:
 
         Raises:
             Cancelled: the evaluation was interrupted; nothing of the step is kept.
-            EvaluatorBroken, StorageError: as for `run`.
+            EvaluatorBroken, ProposerBroken, StorageError: as for `run`.
         """
         if due := self._due():
             return self._score_one_of(due)
@@ -258,20 +261,35 @@ class Agent:
             if plan is None or draft is None:
                 continue
             if isinstance(draft, Useless):
-                self._give_up(plan, draft.why)
+                self._give_up(plan, draft.why, draft.calls)
+                if draft.calls:
+                    return self._paid_in_vain(draft.why)  # it took long: first look what else has to be done
                 continue
             tree = draft.write()
             known = self.snapshot.measured(tree)
             if known is None:
+                self._in_vain = 0
                 self._try(plan, draft, tree)
                 return Outcome.SCORED
-            if plan.operator is Operator.MERGE:
-                self._give_up(plan, f"it gives the tree of {known[:12]}, which was measured")
+            if plan.operator is Operator.MERGE or draft.calls:
+                why = f"it gives the tree of {known[:12]}, which was measured"
+                self._give_up(plan, why, draft.calls)
+                if draft.calls:
+                    return self._paid_in_vain(why)
+        return Outcome.NOTHING_NEW
+
+    def _paid_in_vain(self, why: str) -> Outcome:
+        self._in_vain += 1
+        if self._in_vain >= _IN_VAIN_IN_A_ROW:
+            raise ProposerBroken(f"its proposals came to nothing {self._in_vain} times in a row, the last: {why}")
         return Outcome.NOTHING_NEW
 
     def _try(self, plan: Plan, draft: Draft, tree: TreeId) -> None:
         """Evaluate, commit and record; the commit and its records become visible together."""
         seen = self.snapshot.seen()
+        if draft.calls:
+            self._publish(plan, draft, tree, seen)
+            return
         measured = self._measure(tree)
         # Written again, as loose objects: nothing led to the tree while it was measured, and a `git repack -a -d` that
         # began meanwhile, and may still be running, drops such objects when they are packed.
@@ -283,14 +301,27 @@ class Agent:
         self._record(commit, tree, measured, [proposal])
         self._pack()
 
+    def _publish(self, plan: Plan, draft: Draft, tree: TreeId, seen: Mapping[str, int]) -> None:
+        """Keep at once what cost time or money, then score it: it is not lost if this process is killed meanwhile."""
+        models = dict.fromkeys(call.model for call in draft.calls)
+        commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor, list(models))
+        size = self._drafter.size(plan, draft, tree)
+        proposal = self.ledger.proposal(
+            plan, draft.params, seen, draft.merge, donor=draft.donor, size=size, calls=draft.calls
+        )
+        self._own.add(commit)
+        self._write(commit, [proposal], f"evogit: propose {commit[:12]}\n")
+        self._record(commit, tree, self._measure(tree), [])
+        self._pack()
+
     def _may_lead(self, measured: Measurement) -> bool:
         """Return whether nothing known is better: between equals the size of the difference decides."""
         best = self.snapshot.best_value
         return measured.value is not None and (best is None or not self.snapshot.is_better(best, measured.value))
 
-    def _give_up(self, plan: Plan, why: str) -> None:
+    def _give_up(self, plan: Plan, why: str, calls: Sequence[Call] = ()) -> None:
         """Record that a plan came to nothing, so that nobody tries it again."""
-        useless = self.ledger.useless(plan, self.snapshot.seen(), why)
+        useless = self.ledger.useless(plan, self.snapshot.seen(), why, calls)
         self._write(plan.parents[0], [useless], f"evogit: useless {plan.operator.value} of {plan.parents[0][:12]}\n")
 
     def _pack(self) -> None:

@@ -9,11 +9,14 @@ from datetime import datetime
 from pathlib import Path
 
 from evogit.agent import Agent, Parts, World
+from evogit.command_table import COMMAND
 from evogit.config import Definition, Stop
+from evogit.errors import UsageError
 from evogit.evaluation import CommandMeter, Context, instructions, preparing
 from evogit.evaluator_table import INSTRUCTIONS, Evaluator
 from evogit.model import AgentName
 from evogit.planning import Policy
+from evogit.proposers.command import Command, Workshop
 from evogit.proposers.protocol import Proposer
 from evogit.proposers.surgeon import Surgeon
 from evogit.proposers.tuner import STEP, Tuner
@@ -45,8 +48,18 @@ class Invocation:
     stopped: Callable[[], str | None]
 
 
-def proposer(definition: Definition) -> Proposer:
-    """Return the proposer a definition names."""
+def proposer(definition: Definition, workshop: Workshop | None = None) -> Proposer:
+    """Return the proposer a definition names; one that runs a tool needs a workshop.
+
+    Raises:
+        UsageError: the tool is not installed, or lacks a key.
+    """
+    if definition.proposer == COMMAND:
+        assert workshop is not None
+        made = Command(definition, workshop)
+        if lack := made.tool.lack():
+            raise UsageError(f"{lack}; `evogit agents check` looks for it")
+        return made
     known: Mapping[str, Callable[[], Proposer]] = {
         "surgeon": Surgeon,
         "tuner": lambda: Tuner(step=definition.step or STEP),
@@ -134,14 +147,15 @@ class Crew:
         found = definitions.find(repo, invocation.use, task=task)
         definition = found.definition
         repository.refuse_read_only(repo)
-        self._repo, self._task, self._use = repo, task, found.name
+        trust.require_tool(repo, found.name, definition, found.text)
+        self._repo, self._task, self._use, self._definition = repo, task, found.name, definition
         self._environment, self._before = invocation.environment, 0
         self._names = [private.free_name(repo, task.run, found.name)]
         self.mended = private.repair(repo, task.run, self._names[0])
         self._launcher = Launcher(lambda: invocation.stopped() is not None, invocation.sandbox)
         self._folder = scratch.folder(repo, task.run, self.name)
         self._parts = Parts(
-            proposer=proposer(definition),
+            proposer=self._proposer(task),
             policy=policy(definition),
             meter=meter(repo, task, self._folder, self._launcher, invocation.environment),
             limits=Limits(invocation.stop, invocation.session, invocation.clock),
@@ -178,7 +192,7 @@ class Crew:
         self._launcher.end_companions()  # a server of the evaluator before
         measuring = meter(self._repo, old.task, self._folder, self._launcher, self._environment)
         self._parts.limits.begin_epoch()
-        self._parts = replace(self._parts, meter=measuring)
+        self._parts = replace(self._parts, meter=measuring, proposer=self._proposer(old.task))
         writer = replace(old.ledger.writer, evaluator=old.task.definition.evaluator)
         self.agent = Agent(self._repo, old.task, writer, self._parts, self._world)
         self._before += old.evaluated
@@ -191,6 +205,13 @@ class Crew:
         scratch.remove(self._folder)
         for name in self._names:
             name.release()
+
+    def _proposer(self, task: Task) -> Proposer:
+        folder = self._folder / "tool"
+        return proposer(
+            self._definition,
+            Workshop(repo=self._repo, task=task, folder=folder, launcher=self._launcher, caller=self._environment),
+        )
 
     def _another_name(self) -> AgentName:
         self._names.append(private.free_name(self._repo, self._task.run, self._use))

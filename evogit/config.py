@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 
+from evogit import command_table
 from evogit.errors import ConfigError
 from evogit.evaluator_table import Evaluator, Mode, ResultKind, Stage, mistake
 from evogit.evaluator_table import digest as evaluator_digest
@@ -70,7 +71,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     agents: tuple[AgentUse, ...] = ()
 
 
-ProposerName = Literal["surgeon", "tuner"]
+ProposerName = Literal["command", "surgeon", "tuner"]
 Selection = Literal[
     "greedy",
     "origin",
@@ -87,14 +88,14 @@ Selection = Literal[
 ]
 
 
-class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Definition(command_table.CommandKeys, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An agent definition, `agents/<name>.toml`; `MEANINGS` says what each key means."""
 
     summary: _Text
     needs: str = ""
     proposer: ProposerName
     selection: Selection = "greedy"
-    features: dict[_Text, Annotated[float, msgspec.Meta(gt=0)]] = {}
+    features: dict[_Text, Annotated[float, msgspec.Meta(gt=0)]] = msgspec.field(default_factory=dict)
     merges: _Share = 0.0
     minimizes: _Share = 0.0
     transplants: _Share = 0.0
@@ -115,6 +116,7 @@ MEANINGS: Mapping[str, str] = {
     "reverts": "share of the transplants that take back hunks of the parent's own, and take none over",
     "widens": "share of the other plans, at most, that start far from the best while it does not get better",
     "step": "how far the tuner's first step in a lineage goes, relative to a constant's size (0.3)",
+    **command_table.MEANINGS,
 }
 """What each key of an agent definition means."""
 
@@ -134,6 +136,7 @@ _WORDS: Mapping[str, Sequence[str]] = {
     "evaluator.result": get_args(ResultKind),
     "evaluator.mode": get_args(Mode),
     "proposer": get_args(ProposerName),
+    "prompt": get_args(command_table.Prompt),
     "selection": get_args(Selection),
 }
 
@@ -168,6 +171,8 @@ def parse_definition(content: bytes, *, where: str) -> Definition:
         raise ConfigError(f"{where}: step is the tuner's, and proposer is {found.proposer!r}; leave it out")
     if found.reverts and not found.transplants:
         raise ConfigError(f"{where}: reverts is a share of the transplants, and transplants is 0; set that, too")
+    if wrong := command_table.mistake(found, found.proposer):
+        raise ConfigError(f"{where}: {wrong}")
     return found
 
 

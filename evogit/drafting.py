@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from evogit import edits
@@ -11,10 +11,10 @@ from evogit.errors import StorageError
 from evogit.hunks import Differences, Minimizer, Transplanter
 from evogit.merging import combine
 from evogit.merging.combine import meeting_point
-from evogit.model import CommitId, Craft, Operator, Plan, RepoPath, SourceFile, TreeId
+from evogit.model import CommitId, Craft, Edit, Operator, Plan, RepoPath, SourceFile, TreeId
 from evogit.phylogeny import Phylogeny, Trials
-from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Past, Proposer, Request
-from evogit.records import MAX_SIZE, Merge
+from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Answer, Past, Proposer, Request
+from evogit.records import MAX_SIZE, Call, Merge
 from evogit.store import commits, merge, trees
 from evogit.store.merge import Merged
 from evogit.store.repository import Repository
@@ -31,6 +31,7 @@ class Draft:
     """A candidate in the making: `write` writes its tree as fresh objects, each time it is called.
 
     `donor` is a candidate a change was taken from; `rewritten` are an edit's files, which tell the candidate's size.
+    `calls` are what it cost.
     """
 
     write: Callable[[], TreeId]
@@ -39,13 +40,15 @@ class Draft:
     merge: Merge | None = None
     donor: CommitId | None = None
     rewritten: Sequence[Rewritten] = ()
+    calls: Sequence[Call] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Useless:
-    """A plan that came to nothing and should not be tried again, and why."""
+    """A plan that came to nothing and should not be tried again, why, and what it cost."""
 
     why: str
+    calls: Sequence[Call] = ()
 
 
 class Drafter:
@@ -86,18 +89,26 @@ class Drafter:
         except StorageError:
             return None  # it only decides between equals
 
-    def _mutate(self, commit: CommitId, rng: Random) -> Draft | None:
+    def _mutate(self, commit: CommitId, rng: Random) -> Draft | Useless | None:
         try:
             tree = self._tree(commit)
             files = self._sources.read(tree)
         except StorageError as error:
             self._graph.snapshot.discard(commit, str(error))
             return None
-        edit = self._proposer.propose(self._request(commit, files), rng)
+        found = self._proposer.propose(self._request(commit, files), rng)
         known = {file.path: file.content for file in files}
-        if edit is None or edits.refusal(edit, self._task.definition, known):
+        if not isinstance(found, Answer):
+            return self._draft(tree, found, known) if found else None
+        if found.edit is None:
+            return Useless(found.why, found.calls)
+        draft = self._draft(tree, found.edit, known)
+        return replace(draft, calls=found.calls) if draft else Useless("its change may not be made", found.calls)
+
+    def _draft(self, tree: TreeId, edit: Edit, known: Mapping[RepoPath, bytes]) -> Draft | None:
+        if edits.refusal(edit, self._task.definition, known):
             return None
-        write = _written(self._repo, tree, edit.files)
+        write = _written(self._repo, tree, edit)
         if write() == tree:
             return None
         rewritten = [
@@ -165,6 +176,8 @@ class Drafter:
             params=self._params(commit),
             feedback=said.feedback if said else "",
             instances=said.instances if said else {},
+            parent=commit,
+            family=self._graph,
             past=Past(
                 operations=trials.counts(OPERATION),
                 places=trials.counts(PLACE),
@@ -200,8 +213,8 @@ class Drafter:
         return Merge(base=base, base_value=before, values=values)
 
 
-def _written(repo: Repository, tree: TreeId, files: Mapping[RepoPath, bytes | None]) -> Callable[[], TreeId]:
-    return lambda: trees.with_files(repo, tree, files)
+def _written(repo: Repository, tree: TreeId, edit: Edit) -> Callable[[], TreeId]:
+    return lambda: trees.with_files(repo, tree, edit.files, edit.executable)
 
 
 def _merged(repo: Repository, made: Merged) -> Callable[[], TreeId]:

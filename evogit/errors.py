@@ -2,6 +2,7 @@
 
 EvogitError                 1   the command could not do what was asked
 ├── NotBetter               1   what was to be proposed did not prove better when it was measured again
+├── ProposerBroken          1   an agent's proposals come to nothing, one after another, and cost something
 ├── UsageError              2   the caller's input is wrong
 │   ├── ConfigError         2   evogit.toml or an agent definition is wrong
 │   └── RepositoryError     2   the repository is in a state evogit cannot work in
@@ -25,6 +26,10 @@ class EvogitError(Exception):
 
 class NotBetter(EvogitError):
     """What was to be proposed did not prove better when it was measured again."""
+
+
+class ProposerBroken(EvogitError):
+    """An agent's proposals come to nothing, one after another, and cost something."""
 
 
 class UsageError(EvogitError):

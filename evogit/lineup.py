@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from evogit import assembly, edits
+from evogit.command_table import COMMAND
 from evogit.config import AgentUse
 from evogit.evaluator_table import Evaluator
 from evogit.model import SourceFile, TreeId
-from evogit.proposers.protocol import Request
+from evogit.proposers.command import Tool
+from evogit.proposers.protocol import Answer, Request
 from evogit.store import definitions
 from evogit.store.definitions import Found
 from evogit.store.repository import Repository
@@ -41,7 +43,9 @@ def mix(count: int, shares: Mapping[str, int]) -> list[AgentUse]:
     return [AgentUse(use=name, count=number) for name, number in taken.items() if number]
 
 
-def default(repo: Repository, definition: Definition, count: int) -> tuple[list[AgentUse], Sequence[str]]:
+def default(
+    repo: Repository, definition: Definition, count: int, caller: Mapping[str, str]
+) -> tuple[list[AgentUse], Sequence[str]]:
     """Return the agents that start where nobody named any, and what a person should know about that, in lines.
 
     Agents of the mix that could not begin here are left out. Where none could, nor any of `OTHERS`, the first one is
@@ -55,7 +59,7 @@ def default(repo: Repository, definition: Definition, count: int) -> tuple[list[
     if not files:
         return mix(count, {FIRST: 1}), []  # a run with nothing to edit is refused elsewhere, with the remedy
     shares = shares_for(definition.config.evaluator)
-    reasons = {name: lack(definitions.find(repo, name), files) for name in {**shares, **OTHERS}}
+    reasons = {name: lack(definitions.find(repo, name), files, caller) for name in {**shares, **OTHERS}}
     said = [f"agent {name} is left out: {reasons[name]}" for name in shares if reasons[name]]
     for wanted in (shares, OTHERS):
         if able := {name: share for name, share in wanted.items() if not reasons[name]}:
@@ -80,12 +84,17 @@ def editable_files(repo: Repository, definition: Definition) -> Sequence[SourceF
     return Sources(repo, definition, edits.is_text).read(tree)
 
 
-def lack(found: Found, files: Sequence[SourceFile]) -> str | None:
-    """Return why agents of this definition could not begin with these files, or None when they can."""
+def lack(found: Found, files: Sequence[SourceFile], caller: Mapping[str, str]) -> str | None:
+    """Return why agents of this definition could not begin with these files, or None when they can.
+
+    `caller` is an environment. No tool is run: that could cost money.
+    """
     if not files:
         return "no text file may be edited"
+    if found.definition.proposer == COMMAND:
+        return Tool(found.definition, caller).lack()
     made = assembly.proposer(found.definition)
     for seed in range(_TRIES):
-        if made.propose(Request(files=files), Random(seed)) is not None:
+        if not isinstance(made.propose(Request(files=files), Random(seed)), Answer | None):
             return None
     return f"its proposer {found.definition.proposer!r} finds nothing to change in the {len(files)} editable files"

@@ -67,12 +67,24 @@ class Merge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     values: Annotated[list[float], msgspec.Meta(min_length=2, max_length=16)]
 
 
+class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One call of a model, or one run of a tool that calls models itself; None is unknown. `seconds` is wall time."""
+
+    model: _Short
+    outcome: _Short
+    seconds: float
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    usd: float | None = None
+
+
 class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="proposal", gc=False):
     """How a candidate was made: the operator, its definition, the seed of the plan, and the operator's own numbers.
 
     `seen` says what the plan was made from: for each journal, the first sequence number that was not known yet. A
     useless proposal stands on its first planned parent, has all of them in `parents`, and says `why`. `donor` is the
     candidate a change was taken from, and `size` that of the difference from the base where the maker measured it.
+    `calls` are those of models, useless ones, too.
     """
 
     operator: Operator
@@ -86,6 +98,7 @@ class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="propo
     size: Annotated[int, msgspec.Meta(ge=0, le=MAX_SIZE)] | None = None
     seen: dict[str, int] = {}
     why: _Short = ""
+    calls: list[Call] = []
 
 
 class Lease(Record, frozen=True, kw_only=True, omit_defaults=True, tag="lease", gc=False):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from conftest import CONFIG, Checkout
 
-from evogit import lineup
+from evogit import lineup, resources
 from evogit.model import AgentName, Direction, Operator, Plan, RunName
 from evogit.store import definitions, epochs, freeze, task
 from evogit.store.ledger import Ledger, Writer
@@ -117,7 +117,7 @@ def test_list_show_and_check(toy: Checkout) -> None:
     _put(toy, ".evogit/agents/mine.toml")
     _put(toy, ".evogit/agents/broken.toml", "summary = ")
     rows = {row["name"]: row for row in json.loads(toy.evogit("agents", "--json").stdout)["agents"]}
-    assert set(rows) == {"broken", "merger", "mine", "minimizer", "surgeon", "transplanter", "tuner"}
+    assert set(rows) == {"broken", "mine", *resources.definitions()}
     assert rows["mine"] == {
         "name": "mine",
         "summary": "Steps of its own",

@@ -64,6 +64,8 @@ def agent_command(
     if launcher is None:
         found = definitions.find(repo, use, task=task, beside=context.here())
         if found.is_own:
+            if trusted or not found.is_of_a_run:
+                trust.add_tools(repo, [found.text])
             task = context.adopt(repo, task, {found.name: found.text})
         use = found.name
 

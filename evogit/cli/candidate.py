@@ -18,7 +18,7 @@ from evogit.cli.context import Reading
 from evogit.cli.output import console, gain, local_time, number, plain, print_json
 from evogit.cli.signals import StopSignals
 from evogit.model import Artifact, CommitId, Measurement, Status, TreeId
-from evogit.records import Merge, Score, Verdict
+from evogit.records import Call, Merge, Score, Verdict
 from evogit.sandbox import Cancelled
 from evogit.store import commits, freeze, task
 from evogit.store.task import Task
@@ -61,6 +61,8 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         made = found.proposal
         numbers = "  ".join(f"{name}={amount:.4g}" for name, amount in sorted(made.params.items()))
         out.print(plain(f"made by  {made.agent} ({made.operator.value})  seed {made.seed}  {numbers}".rstrip()))
+        for call in made.calls:
+            out.print(plain(f"call     {_call(call)}"))
         if made.donor:
             donor = CommitId(made.donor)
             out.print(plain(f"donor    {donor[:12]}  {number(reading.value(donor))}  {reading.subject(donor)}"))
@@ -73,6 +75,12 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         _show_score(out, score, reading)
     if not scores:
         out.print(plain(_why_unscored(reading, commit)))
+
+
+def _call(call: Call) -> str:
+    tokens = [f"{count} tokens {way}" for count, way in ((call.tokens_in, "in"), (call.tokens_out, "out")) if count]
+    cost = "cost unknown" if call.usd is None else f"{call.usd:.4g} USD"
+    return "  ".join((call.model, call.outcome, f"{call.seconds:.4g} s", *tokens, cost))
 
 
 def _show_verdict(out: Console, verdict: Verdict) -> None:

@@ -49,7 +49,10 @@ def join(use: str, remote: str, run: str | None, *, trusted: bool, options: Sequ
         trust.add(repo, task)
     trust.require(repo, task)
     # Here its error is one line; from the child it would come with the exchange begun.
-    use = use if is_path(use) else definitions.find(repo, use, task=task).name
+    found = definitions.find(repo, use, task=task, beside=context.here())
+    if found.is_own and (trusted or not found.is_of_a_run):
+        trust.add_tools(repo, [found.text])
+    use = use if is_path(use) else found.name
     command = [*program(repo), "agent", use, "--run", task.run, "--launcher", str(os.getpid()), *options]
     agent = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     beside.begin(task.run)

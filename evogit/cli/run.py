@@ -93,6 +93,7 @@ def run_command(
     chosen, begun = taking_up.take_up(repo, wanted, name=wish.run, new=wish.new)
     # Its definition is that of this work tree: what it runs is what a new run would.
     trust.add(repo, chosen)
+    trust.add_tools(repo, own.values())
     if beside and (error := error or beside.first(chosen.run)):
         beside.warn(error)
     chosen = context.adopt(repo, task.read(repo, chosen.run), own)
@@ -124,7 +125,7 @@ def _uses(repo: Repository, wish: _Wish, definition: Definition) -> tuple[list[A
     """
     named, settings = [_parse_use(text) for text in wish.agents], definition.config
     if not named and not settings.agents:
-        mixed, said = lineup.default(repo, definition, wish.count or lineup.COUNT)
+        mixed, said = lineup.default(repo, definition, wish.count or lineup.COUNT, os.environ)
         for line in said:
             console(stderr=True).print(plain(line))
         return mixed, definitions.to_freeze(repo, mixed)

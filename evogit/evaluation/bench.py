@@ -11,15 +11,9 @@ from pathlib import Path
 
 from evogit.evaluator_table import Command, Evaluator
 from evogit.model import TreeId
-from evogit.sandbox import Companion, Job, Launcher, Outcome
+from evogit.sandbox import KEPT, Companion, Job, Launcher, Outcome
 from evogit.store.export import Export, empty_folder, remove
 
-KEPT = (
-    *("PATH", "LANG", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "PYENV_ROOT", "PYENV_VERSION"),
-    *("JAVA_HOME", "GOROOT", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "NVM_DIR", "CC", "CXX"),
-    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"),
-)
-"""The only variables of the caller's that a candidate gets: where tools are, nothing that could be a key."""
 RESULT, JUNIT, ARTIFACTS = "EVOGIT_RESULT", "EVOGIT_JUNIT", "EVOGIT_ARTIFACTS"
 
 

@@ -34,17 +34,24 @@ def create(
     subject: str,
     committer: pygit2.Signature,
     inspired_by: Sequence[CommitId] = (),
+    assisted_by: Sequence[tuple[str, str]] = (),
 ) -> CommitId:
     """Write a candidate's commit and return its id; no ref moves.
 
-    `inspired_by` are candidates that are no parents but that something was taken from.
+    `inspired_by` are candidates that are no parents but that something was taken from, `assisted_by` the agent
+    definitions and the models that had part in it.
 
     Raises:
         StorageError: Git would not write it.
     """
     author = pygit2.Signature(agent, f"{agent}@{run}.evogit.invalid", committer.time, committer.offset)
-    trailers = [("Evogit-Run", run), ("Evogit-Agent", agent), ("Evogit-Operator", operator.value)]
-    message = _message(subject, [*trailers, *(("Evogit-Inspired-By", commit) for commit in inspired_by)])
+    trailers: list[tuple[str, str]] = [("Evogit-Run", run), ("Evogit-Agent", agent)]
+    trailers.append(("Evogit-Operator", operator.value))
+    trailers += [("Evogit-Inspired-By", commit) for commit in inspired_by]
+    for use, model in assisted_by:
+        name = plain_text(model)
+        trailers += [("Evogit-Model", name), ("Assisted-by", f"{use}:{name}")]
+    message = _message(subject, trailers)
     return CommitId(
         str(
             objects.write_commit(

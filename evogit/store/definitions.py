@@ -18,6 +18,7 @@ from evogit.store.task import Task
 
 FOLDER = ".evogit/agents"
 SHIPPED = "evogit"
+_OF_A_RUN = "run "
 _MAX_BYTES = 64 * 1024
 
 
@@ -35,6 +36,11 @@ class Found:
         """Whether it is not one that ships with evogit as it is."""
         return self.origin != SHIPPED
 
+    @property
+    def is_of_a_run(self) -> bool:
+        """Whether it is what a run was begun with, by whoever began it."""
+        return self.origin.startswith(_OF_A_RUN)
+
 
 def find(repo: Repository | None, use: str, *, task: Task | None = None, beside: Path | None = None) -> Found:
     """Return the definition `use` stands for.
@@ -51,7 +57,7 @@ def find(repo: Repository | None, use: str, *, task: Task | None = None, beside:
             raise ConfigError(f"{use}: the file's name is the agents': use a-z, 0-9 and '-', as in my-tuner.toml")
         return _parsed(name, _at_path(repo, use, beside), use)
     if task and use in task.definition.agents:
-        return _parsed(use, task.definition.agents[use], f"run {task.run}")
+        return _parsed(use, task.definition.agents[use], f"{_OF_A_RUN}{task.run}")
     own = _own(repo).get(use)
     if own is not None:
         return _parsed(use, own, f"{FOLDER}/{use}.toml")

@@ -61,8 +61,10 @@ class Climber:
         )  # fmt: skip
         for _ in range(_TRIES):
             edit = rng.choice(self.proposers).propose(request, rng)
-            files = dict(at) | {path: content or b"" for path, content in edit.files.items()} if edit else {}
-            if edit and _key(files) not in seen:
+            if not isinstance(edit, Edit):
+                continue
+            files = dict(at) | {path: content or b"" for path, content in edit.files.items()}
+            if _key(files) not in seen:
                 return edit, files
         return None, {}
 

@@ -137,7 +137,7 @@ def _team(
 def _members(repo: Repository, count: int, mix: Sequence[str | Definition] | None) -> list[tuple[str, Definition]]:
     """Return the agents' names and definitions: those of a mix, or of the default one."""
     if mix is None:
-        uses = lineup.default(repo, task.read(repo, RUN).definition, count)[0]
+        uses = lineup.default(repo, task.read(repo, RUN).definition, count, {})[0]
         found = [(definitions.find(repo, use.use), use.count) for use in uses]
         return [(one.name, one.definition) for one, number in found for _ in range(number)]
     known: dict[str, tuple[str, Definition]] = {}
