@@ -101,7 +101,36 @@ class Verdict(Record, frozen=True, kw_only=True, omit_defaults=True, tag="verdic
     text: Annotated[str, msgspec.Meta(max_length=4096)] = ""
 
 
-AnyRecord = Score | Proposal | Lease | Verdict
+class Successor(Record, frozen=True, kw_only=True, omit_defaults=True, tag="successor", gc=False):
+    """The journal it stands in stands for another one, that of the agent `of`, as it was at its commit `tip`."""
+
+    of: _Short
+    tip: _Hex40
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What is left of one score when its candidate was dropped."""
+
+    evaluator: _Hex64
+    status: Status
+    value: float | None = None
+
+
+class Tombstone(Record, frozen=True, kw_only=True, omit_defaults=True, tag="tombstone", gc=False):
+    """What is left of all that the agent `of` had recorded on the candidate `id`, which was dropped.
+
+    `operator` is how it was made, when it was this agent that said so.
+    """
+
+    of: _Short
+    id: _Hex40
+    tree: _Hex40
+    parents: list[_Hex40]
+    scores: list[Judged] = []
+    operator: Operator | None = None
+
+
+AnyRecord = Score | Proposal | Lease | Verdict | Successor | Tombstone
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _decode: Callable[[bytes], AnyRecord] = msgspec.json.Decoder(AnyRecord).decode
@@ -166,4 +195,7 @@ def _is_foreign(line: bytes) -> bool:
     return header.v > VERSION or (header.v == VERSION and header.kind not in _KINDS)
 
 
-_KINDS: Mapping[str, type[Record]] = {"score": Score, "proposal": Proposal, "lease": Lease, "verdict": Verdict}
+_KINDS: Mapping[str, type[Record]] = {
+    **{"score": Score, "proposal": Proposal, "lease": Lease, "verdict": Verdict},
+    **{"successor": Successor, "tombstone": Tombstone},
+}
