@@ -5,7 +5,7 @@ A record is one line of JSON with sorted keys. Knows nothing of Git: FORMAT.md s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -163,7 +163,7 @@ def decode(line: bytes) -> AnyRecord | None:
     Raises:
         ValueError: the line claims to be of this version and a known kind but is not a valid record.
     """
-    if not line.lstrip().startswith(b"{"):
+    if not line.startswith(b"{") and not line.lstrip().startswith(b"{"):
         return None
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"a line of {len(line)} bytes; at most {MAX_LINE_BYTES} are read")
@@ -177,7 +177,12 @@ def decode(line: bytes) -> AnyRecord | None:
 
 def decode_note(blob: bytes) -> Iterator[AnyRecord | ValueError]:
     """Yield each record of a note in order, and a ValueError in the place of each broken line."""
-    for line in blob.splitlines():
+    return decode_lines(blob.splitlines())
+
+
+def decode_lines(lines: Iterable[bytes]) -> Iterator[AnyRecord | ValueError]:
+    """Yield each record of these lines in order, and a ValueError in the place of each broken one."""
+    for line in lines:
         try:
             record = decode(line)
         except ValueError as error:

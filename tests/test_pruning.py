@@ -1,4 +1,4 @@
-"""Pruning: what is kept is as it was, the rest is known and gone, and other clones follow only what they have checked."""
+"""Pruning: what is kept is as it was, the rest is known and gone, and other clones follow what they have checked."""
 
 from __future__ import annotations
 

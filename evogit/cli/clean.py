@@ -88,9 +88,7 @@ def _prune(repo: Repository, run: RunName, keep: Keep, gone: Sequence[str], *, d
         pruning.finish(repo, run)
         made = pruning.plan(repo, run, base, _chosen(run, keep), gone, held)
         agent = pruning.carry_out(repo, made, repository.committer(repo, os.environ, context.now()), context.now())
-    console().print(
-        plain(f"{agent} stands for {len(made.journals)} journals now; `git gc --prune=now` frees the space")
-    )
+    console().print(plain(f"{agent} stands for the others now; `git gc --prune=now` frees the space"))
 
 
 def _chosen(run: RunName, keep: Keep) -> Collection[CommitId]:
@@ -101,7 +99,9 @@ def _chosen(run: RunName, keep: Keep) -> Collection[CommitId]:
 def _say(made: Pruning, dry_run: bool) -> None:
     would = "would " if dry_run else ""
     out = console()
-    out.print(plain(f"{would}drop {len(made.dropped)} candidates of {len(made.journals)} journals, keep {made.kept}"))
+    out.print(
+        plain(f"{would}drop {len(made.dropped)} candidates, written in {len(made.journals)} journals, keep {made.kept}")
+    )
     for name in sorted(made.branches):
         out.print(plain(f"{would}remove the branch {name.removeprefix('refs/heads/')}, which leads to one of them"))
 

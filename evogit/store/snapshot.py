@@ -21,9 +21,9 @@ from evogit.records import (
     Successor,
     Tombstone,
     Verdict,
-    decode_note,
+    decode_lines,
 )  # fmt: skip
-from evogit.store import notes, refs, successors, trees
+from evogit.store import notes, refs, successors
 from evogit.store.candidate import Candidate, Event, is_same_measurement
 from evogit.store.journal import check_growth
 from evogit.store.ranking import Ranking
@@ -221,8 +221,11 @@ class Snapshot:
             changes = check_growth(self._repo, seen.tip, tip)
             tree = self._repo.commit(CommitId(str(tip))).tree_id
         writers = seen.writers
+        loose = self._repo.loose() if len(changes) > _MANY else None
         events = [
-            Event(change.commit, record) for change in changes for record in self._read_note(name, writers, change)
+            Event(change.commit, record)
+            for change in changes
+            for record in self._read_note(name, writers, change, loose)
         ]
         seen.tip, seen.tree = tip, tree
         self._seen[agent] = seen
@@ -232,17 +235,19 @@ class Snapshot:
             self._learn(event, seen)
         return [event for event in events if not isinstance(event.record, Successor | Tombstone)]
 
-    def _read_note(self, name: str, writers: Container[str], change: notes.NoteChange) -> Iterator[AnyRecord]:
+    def _read_note(
+        self, name: str, writers: Container[str], change: notes.NoteChange, loose: frozenset[str] | None
+    ) -> Iterator[AnyRecord]:
         if change.new is None:
             return
         try:
-            content = self._note_content(change.new)
-            old = set(self._note_content(change.old).splitlines()) if change.old else set()
+            content = self._note_content(change.new, loose)
+            old = set(self._note_content(change.old, None).splitlines()) if change.old else set()
         except StorageError as error:
             self.problems[f"{name}:{change.commit}"] = str(error)
             return
         fresh = dict.fromkeys(line for line in content.splitlines() if line not in old)  # a note is a set of lines
-        for record in decode_note(b"\n".join(fresh)):
+        for record in decode_lines(fresh):
             if isinstance(record, ValueError):
                 self.problems[f"{name}:{change.commit}"] = f"a line that is no valid record: {record}"
             elif record.agent not in writers or record.run != self.run:
@@ -252,8 +257,8 @@ class Snapshot:
             else:
                 yield record
 
-    def _note_content(self, note: pygit2.Oid) -> bytes:
-        content = trees.read_blob(self._repo, note)
+    def _note_content(self, note: pygit2.Oid, loose: frozenset[str] | None) -> bytes:
+        content = self._repo.content(note, "blob", loose=loose)
         if len(content) > MAX_NOTE_BYTES:
             raise StorageError(f"a note of {len(content)} bytes; at most {MAX_NOTE_BYTES} are read")
         return content
@@ -333,8 +338,8 @@ class Snapshot:
                 self._stale = True
 
     def _rank(self, candidate: Candidate) -> None:
-        value = candidate.value(self.evaluator)
-        if value is None or self._stale:
+        value = None if self._stale else candidate.value(self.evaluator)
+        if value is None:
             return
         if len(candidate.scores) > 1:
             self._stale = True  # a repeated measurement may lower it: rank all again when next asked
