@@ -32,7 +32,7 @@ from evogit.store.repository import Repository
 def clean_command(
     run: str | None, everything: bool, keep: str | None, gone: Sequence[str], dry_run: bool, yes: bool
 ) -> None:
-    """Remove what runs left behind.
+    """Remove what runs left behind, or prune one.
 
     Without --run or --all, only temporary folders of agents that are gone. A run whose agents live is never removed.
 
