@@ -20,6 +20,7 @@ from evogit.store.repository import open_repository
 from evogit.store.snapshot import Snapshot
 
 _EVALUATOR = "e" * 64
+pytestmark = pytest.mark.timeout(600)  # many processes, one after another: a busy machine takes its time
 
 
 @pytest.fixture
@@ -51,17 +52,15 @@ def _prune(checkout: Checkout, keep: str = "best", *more: str) -> str:
     return checkout.evogit("clean", "--run", RUN, "--keep", keep, "--yes", *more).stdout
 
 
-def _exists(checkout: Checkout, commit: str) -> bool:
-    return commit[:12] in checkout.git("cat-file", "--batch-all-objects", "--batch-check").replace("\n", " ")
-
-
 def _all_objects(checkout: Checkout) -> set[str]:
     said = checkout.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
     return set(said.split())
 
 
 def test_a_pruned_run_says_what_it_said_and_goes_on(toy: Checkout) -> None:
-    toy.evogit("run", "-n", "2", "--evals", "16", "--run", RUN, "--seed", "3")
+    toy.evogit("run", "-n", "1", "--evals", "8", "--run", RUN, "--seed", "3")
+    pens = Clone(toy, open_repository(toy.path))
+    pens.write(3)  # no agent's luck decides whether there is something to drop
     before, lines, journals = _status(toy), _lines(toy), set(evidence.journals(toy, RUN))
     values = plain_reader.read_run(toy.path, RUN, toy.environment)["values"]
     looking = Snapshot(open_repository(toy.path), RunName(RUN), before["evaluator"], Direction.MAXIMIZE)
@@ -73,7 +72,7 @@ def test_a_pruned_run_says_what_it_said_and_goes_on(toy: Checkout) -> None:
     assert evidence.users_own(toy) == own
     stones = _stones(toy)
     dropped = {stone["id"] for stone in stones}
-    assert dropped
+    assert len(dropped) >= 3
     # Nothing of what is kept is another, and nothing is kept that was not there.
     kept = {(commit, line) for commit, line in lines if commit not in dropped}
     now = {(c, line) for c, line in _lines(toy) if b'"tombstone"' not in line and b'"successor"' not in line}
@@ -95,10 +94,13 @@ def test_a_pruned_run_says_what_it_said_and_goes_on(toy: Checkout) -> None:
     assert not dropped & left
     assert {commit for commit, _ in kept} <= left
     assert evidence.fsck(toy) == []
-    toy.evogit("run", "-n", "2", "--evals", "10", "--run", RUN, "--seed", "3")
+    toy.evogit("run", "-n", "1", "--evals", "4", "--run", RUN, "--seed", "3")
     assert not journals & set(evidence.journals(toy, RUN))
-    trees = [record["tree"] for record in evidence.records(toy, RUN) if record["kind"] in ("score", "tombstone")]
-    assert len(trees) == len(set(trees)), "a tree was measured twice"
+    scores = [record for record in evidence.records(toy, RUN) if record["kind"] == "score"]
+    measured = {record["tree"] for record in scores if record["agent"] not in journals}
+    assert len(measured) == 4
+    assert not measured & {stone["tree"] for stone in stones}
+    pens.write(2, number=2)
     toy.evogit("tree", "--all")
     toy.evogit("best")
     again = _status(toy)
@@ -107,6 +109,7 @@ def test_a_pruned_run_says_what_it_said_and_goes_on(toy: Checkout) -> None:
     assert len(evidence.journals(toy, RUN)) == 1
 
 
+@pytest.mark.heavy
 def test_what_is_kept_is_what_was_asked_for(both: World) -> None:
     both.one.write(6)
     names = [record["commit"] for record in evidence.records(both.one.checkout, RUN) if record["kind"] == "score"]
@@ -119,16 +122,15 @@ def test_what_is_kept_is_what_was_asked_for(both: World) -> None:
     assert len(buried) == 4  # the pens' scores are of no evaluator of this run, so none of them is its best
 
 
-def test_agents_that_work_are_not_pruned(toy: Checkout) -> None:
-    toy.evogit("run", "-n", "1", "--evals", "4", "--run", RUN)
-    repo = open_repository(toy.path)
-    held = private.take_name(repo, RUN, AgentName(next(iter(evidence.journals(toy, RUN)))))
+def test_agents_that_work_are_not_pruned(both: World) -> None:
+    toy = both.one.checkout
+    held = private.take_name(both.one.repo, RUN, both.one.write(2))
     lines = evidence.lines(toy, RUN)
     refused = toy.evogit("clean", "--run", RUN, "--keep", "best", "--yes", expect=2)
     assert "living agents" in refused.stderr
     held.release()
     assert evidence.lines(toy, RUN) == lines
-    for wrong in (("--keep", "0"), ("--keep", "worst"), ("--keep", "best", "--gone", "123456"), ("--gone", "123456")):
+    for wrong in (("--keep", "0"), ("--keep", "best", "--gone", "123456"), ("--gone", "123456")):
         assert toy.evogit("clean", "--run", RUN, *wrong, expect=2).stderr.count("\n") == 1
     assert "--yes" in toy.evogit("clean", "--run", RUN, "--keep", "best", expect=2).stderr
 
@@ -163,6 +165,7 @@ def test_other_clones_follow(both: World) -> None:
         assert evidence.fsck(checkout) == []
 
 
+@pytest.mark.heavy
 def test_a_clone_that_is_gone_is_folded_when_a_person_says_so(both: World) -> None:
     both.two_begins()
     second = both.two.write(4)
@@ -201,7 +204,13 @@ def _with_forged_score(lines: list[bytes]) -> list[bytes]:
     return [*lines, *(line for line in more if b'"kind":"score"' in line)]
 
 
-@pytest.mark.parametrize("tamper", [_without_stone, _with_false_stone, _without_score, _with_forged_score])
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        _with_false_stone,
+        *(pytest.param(one, marks=pytest.mark.heavy) for one in (_without_stone, _without_score, _with_forged_score)),
+    ],
+)
 def test_a_successor_that_holds_less_or_more_is_ignored(
     both: World, tamper: Callable[[list[bytes]], list[bytes]]
 ) -> None:
