@@ -31,7 +31,7 @@ _Count = Annotated[int, msgspec.Meta(ge=1)]
 _Positive = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
 _Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-_AGENT_NAME = r"(?!person$|u$|u-)[a-z0-9][a-z0-9-]{0,40}"
+_AGENT_NAME = r"(?!person$|u$|u-|kept$|kept-)[a-z0-9][a-z0-9-]{0,40}"
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
 
@@ -47,7 +47,7 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class AgentUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[agents]]`: a definition by its name or by the path of its file, and how many processes of it.
 
-    `person`, `u` and what begins with `u-` stand for people.
+    `person`, `u` and what begins with `u-` stand for people, `kept` and what begins with `kept-` for what was pruned.
     """
 
     use: Annotated[str, msgspec.Meta(pattern=rf"^(?:{_AGENT_NAME}|[^\x00]+\.toml)$", max_length=4096)]

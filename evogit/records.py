@@ -5,7 +5,7 @@ A record is one line of JSON with sorted keys. Knows nothing of Git: FORMAT.md s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -114,7 +114,36 @@ class Verdict(Record, frozen=True, kw_only=True, omit_defaults=True, tag="verdic
     text: Annotated[str, msgspec.Meta(max_length=4096)] = ""
 
 
-AnyRecord = Score | Proposal | Lease | Verdict
+class Successor(Record, frozen=True, kw_only=True, omit_defaults=True, tag="successor", gc=False):
+    """The journal it stands in stands for another one, that of the agent `of`, as it was at its commit `tip`."""
+
+    of: _Short
+    tip: _Hex40
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What is left of one score when its candidate was dropped."""
+
+    evaluator: _Hex64
+    status: Status
+    value: float | None = None
+
+
+class Tombstone(Record, frozen=True, kw_only=True, omit_defaults=True, tag="tombstone", gc=False):
+    """What is left of all that the agent `of` had recorded on the candidate `id`, which was dropped.
+
+    `operator` is how it was made, when it was this agent that said so.
+    """
+
+    of: _Short
+    id: _Hex40
+    tree: _Hex40
+    parents: list[_Hex40]
+    scores: list[Judged] = []
+    operator: Operator | None = None
+
+
+AnyRecord = Score | Proposal | Lease | Verdict | Successor | Tombstone
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _decode: Callable[[bytes], AnyRecord] = msgspec.json.Decoder(AnyRecord).decode
@@ -147,7 +176,7 @@ def decode(line: bytes) -> AnyRecord | None:
     Raises:
         ValueError: the line claims to be of this version and a known kind but is not a valid record.
     """
-    if not line.lstrip().startswith(b"{"):
+    if not line.startswith(b"{") and not line.lstrip().startswith(b"{"):
         return None
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"a line of {len(line)} bytes; at most {MAX_LINE_BYTES} are read")
@@ -161,7 +190,12 @@ def decode(line: bytes) -> AnyRecord | None:
 
 def decode_note(blob: bytes) -> Iterator[AnyRecord | ValueError]:
     """Yield each record of a note in order, and a ValueError in the place of each broken line."""
-    for line in blob.splitlines():
+    return decode_lines(blob.splitlines())
+
+
+def decode_lines(lines: Iterable[bytes]) -> Iterator[AnyRecord | ValueError]:
+    """Yield each record of these lines in order, and a ValueError in the place of each broken one."""
+    for line in lines:
         try:
             record = decode(line)
         except ValueError as error:
@@ -179,4 +213,7 @@ def _is_foreign(line: bytes) -> bool:
     return header.v > VERSION or (header.v == VERSION and header.kind not in _KINDS)
 
 
-_KINDS: Mapping[str, type[Record]] = {"score": Score, "proposal": Proposal, "lease": Lease, "verdict": Verdict}
+_KINDS: Mapping[str, type[Record]] = {
+    **{"score": Score, "proposal": Proposal, "lease": Lease, "verdict": Verdict},
+    **{"successor": Successor, "tombstone": Tombstone},
+}

@@ -42,7 +42,7 @@ _COMMANDS = {
     "resume": ("people", "Let a run go on"),
     "hooks": ("hooks", "Install Git hooks for what people commit"),
     "doctor": ("setup", "Check that this repository can be evolved"),
-    "clean": ("setup", "Remove what runs left behind"),
+    "clean": ("clean", "Remove what runs left behind, or prune one"),
 }
 _HIDDEN = {"hook": ("hooks", "What the installed hooks call")}
 _EXIT_CODES = """\b

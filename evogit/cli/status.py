@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 
@@ -17,6 +18,7 @@ from evogit.cli.context import Reading
 from evogit.cli.output import console, gain, local_time, number, plain, print_json, safe
 from evogit.model import CommitId
 from evogit.phylogeny import Contribution, Takeover, by_agent, by_operator, takeover
+from evogit.records import Judged, Score
 from evogit.store import humans, private
 from evogit.sync import last_outcomes
 
@@ -66,7 +68,8 @@ def _status(reading: Reading) -> dict[str, object]:
         "base_value": reading.base_value,
         "best": best.id if best else None,
         "best_value": reading.value(best.id) if best else None,
-        "candidates": len(reading.snapshot.candidates),
+        "candidates": len(reading.snapshot.candidates) + len(reading.snapshot.dropped),
+        "dropped": len(reading.snapshot.dropped),
         "evaluations": reading.snapshot.evaluations,
         "takeover": asdict(over) if (over := takeover(reading.graph)) else None,
         "waiting": _waiting(reading),
@@ -105,15 +108,15 @@ def _agents(reading: Reading) -> list[dict[str, object]]:
     counts: Counter[str] = Counter()
     best: dict[str, float] = {}
     last: dict[str, str] = {}
-    for candidate in reading.snapshot.candidates.values():
-        for score in candidate.scores:
-            counts[score.agent] += 1
-            last[score.agent] = max(last.get(score.agent, ""), score.at)
-            known = best.get(score.agent)
-            if score.evaluator != reading.snapshot.evaluator or score.value is None:
-                continue
-            if known is None or reading.snapshot.is_better(score.value, known):
-                best[score.agent] = score.value
+    for agent, score in _scores(reading):
+        counts[agent] += 1
+        if isinstance(score, Score):
+            last[agent] = max(last.get(agent, ""), score.at)
+        known = best.get(agent)
+        if score.evaluator != reading.snapshot.evaluator or score.value is None:
+            continue
+        if known is None or reading.snapshot.is_better(score.value, known):
+            best[agent] = score.value
     made = by_agent(reading.graph)
     return [
         {
@@ -126,6 +129,14 @@ def _agents(reading: Reading) -> list[dict[str, object]]:
         }
         for agent in reading.snapshot.agents
     ]
+
+
+def _scores(reading: Reading) -> Iterator[tuple[str, Score | Judged]]:
+    """Yield all scores with who gave them, what is left of those of dropped candidates included."""
+    for candidate in reading.snapshot.candidates.values():
+        yield from ((score.agent, score) for score in candidate.scores)
+    for stones in reading.snapshot.dropped.values():
+        yield from ((stone.of, score) for stone in stones for score in stone.scores)
 
 
 def _print(out: Console, reading: Reading) -> None:
@@ -141,7 +152,10 @@ def _print(out: Console, reading: Reading) -> None:
         words = f"{best.id[:12]}  {number(value)}  {gain(value, reading.base_value)}  {reading.subject(best.id)}"
         out.print(plain(f"best     {words}"))
     known = reading.snapshot
-    out.print(plain(f"scored   {known.evaluations} evaluations of {len(known.candidates)} candidates"))
+    dropped = len(known.dropped)
+    all_of_them = len(known.candidates) + dropped
+    pruned = f", {dropped} of them dropped since" if dropped else ""
+    out.print(plain(f"scored   {known.evaluations} evaluations of {all_of_them} candidates{pruned}"))
     for name, row in by_operator(reading.graph).items():
         useless = f", {row.useless} came to nothing" if row.useless else ""
         out.print(plain(f"{name:8} {row.candidates} candidates, {row.gains} gains, {row.in_best} in best{useless}"))

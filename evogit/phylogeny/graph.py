@@ -48,6 +48,7 @@ class Phylogeny:
         self._repo = repo
         self._next = 0
         self._later = False
+        self._read: dict[CommitId, list[CommitId]] = {}
         self._values: dict[CommitId, float] = {}
         self._rooted = {base}
         self._pruned: set[CommitId] = set()
@@ -61,6 +62,7 @@ class Phylogeny:
         touched = self.snapshot.touched
         new = dict.fromkeys(touched[self._next :])
         stale = self._later = len(new) > _AT_ONCE
+        self._read = commits.parents_of(self._repo, list(new)) if self._later else {}
         for commit in new:
             candidate = self.snapshot.candidates.get(commit)
             if candidate is None or not self._take_in(commit):
@@ -68,6 +70,7 @@ class Phylogeny:
                 continue
             stale |= self._learn(candidate)
         self._next = len(touched)
+        self._read = {}
         if stale:
             self._mark_all()
 
@@ -133,7 +136,7 @@ class Phylogeny:
         if commit in self.ancestry:
             return True
         try:
-            parents = {commit: commits.parent_ids(self._repo, commit)}
+            parents = {commit: self._parents(commit)}
         except StorageError as error:
             self.snapshot.discard(commit, str(error))
             return False
@@ -151,9 +154,13 @@ class Phylogeny:
             self._add(done, parents[done])
         return True
 
+    def _parents(self, commit: CommitId) -> list[CommitId]:
+        found = self._read.get(commit)
+        return commits.parent_ids(self._repo, commit) if found is None else found
+
     def _readable_parents(self, commit: CommitId) -> list[CommitId]:
         try:
-            return commits.parent_ids(self._repo, commit)
+            return self._parents(commit)
         except StorageError:
             return []
 

@@ -10,7 +10,7 @@ import pygit2
 
 from evogit.errors import StorageError, UsageError
 from evogit.model import AgentName, CommitId, Operator, RunName, TreeId
-from evogit.store import objects, refs
+from evogit.store import git, objects, refs
 from evogit.store.repository import Repository
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
@@ -114,6 +114,24 @@ def parent_ids(repo: Repository, commit: CommitId) -> list[CommitId]:
     # A third of the time of asking libgit2 for the commit, which parses its names, dates and message, too.
     header = repo.content(commit, "commit").partition(b"\n\n")[0]
     return [CommitId(parent.decode()) for parent in _PARENT.findall(header)]
+
+
+def parents_of(repo: Repository, wanted: Sequence[CommitId]) -> dict[CommitId, list[CommitId]]:
+    """Return the parents of many commits, by one run of git, which reads its commit-graph; some may be left out.
+
+    All are left out of a clone whose history is cut off: git tells other parents there than the commits have.
+    """
+    if repo.is_shallow:
+        return {}
+    asked = "".join(f"{commit}\n" for commit in wanted).encode()
+    try:
+        said = git.run(
+            repo, ["rev-list", "--no-walk=unsorted", "--parents", "--ignore-missing", "--stdin"], stdin=asked
+        )
+    except StorageError:
+        return {}  # one that is damaged is no reason to know nothing of the others
+    rows = (line.split() for line in said.decode().splitlines())
+    return {CommitId(row[0]): [CommitId(parent) for parent in row[1:]] for row in rows}
 
 
 def resolve(repo: Repository, revision: str) -> CommitId:
