@@ -116,6 +116,18 @@ class Bench:
         if self.owner is not None:
             os.chown(path, self.owner, -1)
 
+    def put(self, name: str, content: bytes) -> Path:
+        """Return a new file beside the tree, for one command to read, and to remove if it likes.
+
+        Raises:
+            OSError: the disk says no.
+        """
+        path = self._scratch / name
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(content)
+        self._hand_over(path)
+        return path
+
     def discard(self, path: Path) -> None:
         """Remove a report that came with the tree: it would be read in the place of one that was not written.
 
