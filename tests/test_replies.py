@@ -333,6 +333,34 @@ def test_a_block_that_does_not_fit_says_what_is_there_instead(text: str, told: l
         assert words in "\n".join(found.problems)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["+x = 2"], ["--- a/a.py", "+++ b/a.py", "index 123..456", "+x = 2"],
+        ["@@ -1 +1 @@", "-x = 1", "+x = 2"], ["--- a/a.py", "+++ b/a.py", "@@ @@", "-x = 1", "+x = 2", "and so on"],
+        ["--- a/a.py", "+++ b/a.py", "@@ @@", "+x = 2"],
+    ],
+)  # fmt: skip
+def test_no_line_of_a_diff_is_passed_over(lines: list[str]) -> None:
+    text = "\n".join(["```diff", *lines, "```", ""])
+    found = parse(text, format="diff", files={RepoPath("a.py"): "x = 1\ny = 1\n"})
+    assert found.edit is None
+    assert found.problems
+
+
+def test_a_new_file_needs_no_header_of_its_hunk() -> None:
+    text = "```diff\n--- /dev/null\n+++ b/new.py\n+x = 1\n+y = 2\n```\n"
+    assert parse(text, format="diff", files=_FILES).edit == {"new.py": b"x = 1\ny = 2\n"}
+
+
+@pytest.mark.parametrize("start", ["<think>\n", ""])
+def test_what_a_model_thinks_aloud_is_no_answer(start: str) -> None:
+    thought = f"{start}{_block('x = 1', 'x = 3')}</think>\n\n"
+    found = parse(thought + "Subject: two\n\n" + _block("x = 1\n", "x = 2\n"), format="blocks", files=_FILES)
+    assert found.subject == "two"
+    assert found.edit == {"a.py": _FILES[RepoPath("a.py")].replace("x = 1", "x = 2").encode()}
+
+
 def test_one_block_that_does_not_fit_keeps_all_others_from_being_applied() -> None:
     text = _block("        best = None\n", "        best = 0\n") + _block("        worst = None\n", "\n")
     assert parse(text, format="blocks", files={RepoPath("a.py"): _BOX}).edit is None
@@ -360,6 +388,8 @@ _SLOW = '''\
 """Doc."""
 
 import os
+
+RATE = 10
 
 
 def slow(items):
@@ -426,6 +456,7 @@ def test_a_function_comes_into_its_place(code: str, expected: list[tuple[str, st
         ("def fast(items):\n    return 1\n", "no function `fast`; its functions are `slow`, `Box.size`"),
         ("def slow(items):\n    return (\n", "does not parse as python: line"),
         ("LIMIT = 4\n\ndef slow(items):\n    return LIMIT\n", "`LIMIT = 4` beside functions"),
+        ("RATE = 1\n\ndef slow(items):\n    return RATE\n", "`RATE = 1` beside functions"),
         ("x\n", "no whole function"),
         ("def slow(items):\n    return 1\n\n\ndef slow(items):\n    return 2\n", "given twice"),
     ],

@@ -14,7 +14,7 @@ from evogit.prompts.material import File, Instance, Material, Told
 
 _MOST_FILES = 60
 """Files that may be shown with their content, if they fit."""
-_MOST_MAPPED = 400
+_MOST_MAPPED = 200
 _MOST_INSTANCES = 200
 _MOST_METRICS = 30
 _SUBJECT = 120

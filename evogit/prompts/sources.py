@@ -11,7 +11,7 @@ from evogit.prompts.material import File
 from evogit.proposers.surgery.languages import language_of
 from evogit.replies.definitions import outline
 
-_MAX_PARSED = 256 * 1024
+_MAX_PARSED = 128 * 1024
 _MAX_SYMBOLS = 60
 _AROUND = 12
 _HEAD = 25
@@ -134,7 +134,7 @@ def _blocks(file: File, count: int) -> list[_Block]:
     return found or [(start, min(start + _STRETCH, count), "") for start in range(0, count, _STRETCH)]
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def _functions(path: str, content: str) -> tuple[_Block, ...]:
     language = language_of(path)
     if language is None or len(content) > _MAX_PARSED:

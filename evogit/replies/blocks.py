@@ -33,7 +33,7 @@ class _Reading:
         elif made := command(line):
             self._began(number)
             run(self.work, made)
-        if name and (self.work.find(name) or line.lstrip().startswith(("#", "`", "*"))):
+        if name and ("/" in name or self.work.find(name) or line.lstrip().startswith(("#", "`", "*"))):
             self.name = name
 
     def _began(self, number: int) -> None:

@@ -54,7 +54,8 @@ def _sections(lines: Sequence[str], work: Workspace) -> list[_Section]:
         line = lines[at]
         if _is_heading(lines, at, work):
             found.append(_Section(_name(line[4:], "a/"), _name(lines[at + 1][4:], "b/")))
-            open_hunk, at = None, at + 2
+            open_hunk, at = [], at + 2  # of a new file some models leave the header of its only hunk out
+            found[-1].hunks.append(open_hunk)
             continue
         if line.startswith("@@"):
             if not found:
@@ -73,6 +74,9 @@ def _sections(lines: Sequence[str], work: Workspace) -> list[_Section]:
             open_hunk = None
         elif open_hunk is not None:
             open_hunk.append(line)
+        elif line.strip():
+            work.problems.append(f"A line of the diff belongs to no hunk of a file: {shown(line)}.")
+            return []
         at += 1
     return _without_repeats(found)
 
@@ -82,7 +86,7 @@ def _without_repeats(sections: Sequence[_Section]) -> list[_Section]:
     made: list[_Section] = []
     for section in sections:
         last = made[-1] if made else None
-        if last and not last.hunks and (last.old, last.new) == (section.old, section.new):
+        if last and not any(last.hunks) and (last.old, last.new) == (section.old, section.new):
             made.pop()
         made.append(section)
     return made
@@ -117,7 +121,8 @@ def _change(section: _Section, old: str, new: str, work: Workspace) -> None:
     path = work.need(old)
     if path is None:
         return
-    for number, hunk in enumerate(section.hunks, 1):
+    hunks = [hunk for hunk in section.hunks if any(hunk)]
+    for number, hunk in enumerate(hunks, 1):
         body = [line for line in hunk if not line.startswith("\\")]
         strange = next((line for line in body if line[:1] not in (" ", "+", "-", "")), None)
         if strange is not None:

@@ -138,7 +138,7 @@ def _replace(path: RepoPath, code: _Code, language: Language, work: Workspace) -
     pairs = [(one, *_counterpart(one, there)) for one in code.found.functions]
     anchors = {one.within: other for one, other, _ in reversed(pairs) if other}
     changes: list[_Change] = []
-    problems = _strange(code, content, path)
+    problems = _strange(code, there, content, path)
     for one, other, reason in pairs:
         if other is None and reason.startswith("has no") and one.within in anchors:
             changes.append(_added(one, anchors[one.within], code, content))
@@ -190,9 +190,9 @@ def _moved(one: Definition, code: _Code, indent: bytes) -> bytes:
     return b"\n".join(lines)
 
 
-def _strange(code: _Code, content: bytes, path: RepoPath) -> list[str]:
+def _strange(code: _Code, there: Outline, content: bytes, path: RepoPath) -> list[str]:
     """Return a problem for what the code holds beside functions and imports that the file does not hold as well."""
-    known = b" ".join(content.split())
+    known = {b" ".join(content[start:end].split()) for start, end in there.others}
     for start, end in code.found.others:
         statement = code.content[start:end]
         if b" ".join(statement.split()) not in known:

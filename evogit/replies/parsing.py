@@ -14,6 +14,8 @@ from evogit.replies.texts import lines_of
 from evogit.replies.workspace import Workspace
 
 _THOUGHT = re.compile(r"\s*<(think|thinking|reasoning)>")
+_THOUGHT_END = re.compile(r"^.*</think>[ \t]*$", re.MULTILINE)
+"""Some models are made to begin a thought by their own template, so that only its end is in the reply."""
 _SUBJECT = re.compile(r"[\s#*_>-]*(?:subject|hypothesis|title)[\s*_]*:[\s*_]*(.*)", re.IGNORECASE)
 _LOST = {
     "blocks": "There is no search and replace block in the reply.",
@@ -62,7 +64,8 @@ def _without_thought(text: str) -> str | None:
     """Return a reply without what some models think aloud at its beginning; None when that never ends."""
     found = _THOUGHT.match(text)
     if found is None:
-        return text
+        ended = _THOUGHT_END.search(text)
+        return text[ended.end() :] if ended else text
     _, end, answer = text.partition(f"</{found[1]}>")
     return answer if end else None
 
