@@ -121,6 +121,7 @@ class _Gathering:
         graph = self._graph
         found: list[CommitId] = []
         subjects: set[str] = set()
+        own = set(self._elders(_LINEAGE))
         for elder in self._elders(_ELDERS):
             measured = [
                 (candidate.first_at(graph.snapshot.evaluator), child)
@@ -128,7 +129,7 @@ class _Gathering:
                 if (candidate := graph.snapshot.candidates.get(child))
                 and candidate.is_scored(graph.snapshot.evaluator)
                 and not graph.is_gain(child)
-                and child != self._parent
+                and child not in own
             ]
             for _, child in sorted(measured, reverse=True):
                 subject = commits.subject(self._repo, child)

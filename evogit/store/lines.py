@@ -84,4 +84,5 @@ def unified(old: bytes, new: bytes, path: str) -> bytes:
         patch = pygit2.Patch.create_from(old, new, old_as_path=name, new_as_path=name, context_lines=3)
     except (pygit2.GitError, ValueError) as error:
         raise StorageError(f"cannot compare two texts: {error}") from error
-    return patch.data or b""
+    whole = patch.data or b""
+    return whole[max(0, whole.find(b"\n--- ")) :].lstrip(b"\n")  # without git's own lines before the two names
