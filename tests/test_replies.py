@@ -537,6 +537,23 @@ def test_a_search_of_thousands_of_like_lines_ends() -> None:
         assert (found.edit is None) == bool(found.problems)
 
 
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        _block("x = 1\n", "x = 2\n") * 2_000, "### RENAME " + " " * 300_000 + "\n", "```\n" * 10_000,
+        "```python\ndef f(x):\n    return x\n```\n" * 2_000, "### `" + "a/" * 200_000 + "`\n```\n```\n", "(" * 300_000,
+        "```diff\n--- a/a.py\n+++ b/a.py\n" + "@@ @@\n-x = 1\n+x = 2\n" * 5_000 + "```\n", " \t" * 200_000 + "Subject",
+        "### `a.py`\n```python\n" + "(" * 60_000 + "\n```\n", "<think>" * 50_000, "</think> " * 50_000,
+    ],
+    ids=range(11),
+)  # fmt: skip
+def test_a_huge_reply_is_read_to_its_end(text: str, format: str) -> None:
+    found = parse(text, format=format, files={RepoPath("a.py"): "x = 0\n" * 100, **_FILES})
+    assert (found.edit is None) == bool(found.problems)
+    assert sum(map(len, found.problems)) < 40_000
+
+
 def test_a_file_that_is_no_text_is_not_shown() -> None:
     assert decoded(b"\xff\xfe") is None
     assert decoded("\ufeffé\r\n".encode()) == "\ufeffé\r\n"

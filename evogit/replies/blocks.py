@@ -43,6 +43,8 @@ class _Reading:
         """Apply one block."""
         self._began(number)
         self.blocks += 1
+        if self.work.is_spent():
+            return
         paths = self.work.paths
         name = self.name or (paths[0] if len(paths) == 1 else None)
         if name is None:

@@ -123,6 +123,8 @@ def _change(section: _Section, old: str, new: str, work: Workspace) -> None:
         return
     hunks = [hunk for hunk in section.hunks if any(hunk)]
     for number, hunk in enumerate(hunks, 1):
+        if work.is_spent():
+            return
         body = [line for line in hunk if not line.startswith("\\")]
         strange = next((line for line in body if line[:1] not in (" ", "+", "-", "")), None)
         if strange is not None:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from evogit.replies.reply import MAX_WORDS
+
 _OPENING = re.compile(r"( {0,12}|\t)(`{3,}|~{3,})([^`\n]*)")
 _COMMAND = re.compile(r"#{1,6} +\**(DELETE|RENAME)\b:?\**[ :]*(.+)")
 _LABEL = re.compile(r"(?:new |the )?(?:file(?:name)?|path)\b *:? *", re.IGNORECASE)
@@ -62,7 +64,7 @@ def _closes(line: str, indent: str, sign: str) -> bool:
 
 def command(line: str) -> Command | None:
     """Return the command that a line gives, or None."""
-    found = _COMMAND.fullmatch(line.rstrip())
+    found = _COMMAND.fullmatch(line.rstrip()) if len(line) <= MAX_WORDS else None
     if found is None:
         return None
     if found[1] == "DELETE":
@@ -81,6 +83,8 @@ def path_of(line: str) -> str | None:
 
     A path stands in backquotes, or alone and looks like one: without blanks, with a `/` or a `.` in it.
     """
+    if len(line) > MAX_WORDS:
+        return None
     found = line.strip().lstrip("#").strip().strip("*").strip()
     found = _LABEL.sub("", found, count=1) if _LABEL.match(found) else found
     found = found.strip("*").strip().rstrip(":").strip("*").strip()
@@ -92,7 +96,7 @@ def path_of(line: str) -> str | None:
 
 def path_within(info: str) -> str | None:
     """Return the path among the words after an opening, as in `python src/a.py` or `python:src/a.py`."""
-    for word in re.split(r"[\s:]+", info):
+    for word in re.split(r"[\s:]+", info[:MAX_WORDS]):
         found = path_of(word.removeprefix("path=").removeprefix("file=").strip("\"'"))
         if found:
             return found

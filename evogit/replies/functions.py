@@ -19,6 +19,8 @@ from evogit.replies.whole import CUT_OFF, headed, write
 from evogit.replies.workspace import Workspace, listed, shown
 
 _Change = tuple[int, int, bytes]
+_MAX_CODE = 64 * 1024
+"""Parsers take long to make sense of much that has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,11 @@ def apply(parts: Sequence[Part], work: Workspace) -> None:
 
 
 def _fence(fence: Fence, name: str | None, work: Workspace) -> None:
+    if work.is_spent():
+        return
+    if (size := sum(map(len, fence.lines))) > _MAX_CODE:
+        work.problems.append(f"A fence holds {size} characters; at most {_MAX_CODE} are read, so give fewer functions.")
+        return
     path = work.find(name) if name else None
     if name and path is None and not _home(fence, work):
         write(work, name, fence.lines)

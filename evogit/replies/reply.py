@@ -9,9 +9,13 @@ from evogit.model import RepoPath
 
 MAX_SUBJECT = 72
 MAX_BODY = 2000
-MAX_REPLY = 2 * 1024 * 1024
+MAX_REPLY = 512 * 1024
 """Characters of a reply that is read at all."""
 MAX_PROBLEMS = 8
+MAX_STEPS = 300
+"""Blocks, hunks, functions or files in one reply; looking for the place of each takes its time."""
+MAX_WORDS = 1000
+"""Characters of a line that may be a path or a command."""
 
 
 @dataclass(frozen=True, slots=True)

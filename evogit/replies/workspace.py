@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from evogit import marked
 from evogit.model import RepoPath
+from evogit.replies.reply import MAX_STEPS
 from evogit.replies.texts import Text
 
 
@@ -16,8 +17,16 @@ class Workspace:
     def __init__(self, files: Mapping[RepoPath, str]) -> None:
         self.problems: list[str] = []
         self._before = files
+        self._steps = 0
         self._texts: dict[RepoPath, Text] = {}
         self._gone: set[RepoPath] = set()
+
+    def is_spent(self) -> bool:
+        """Count a step that is about to be done; return whether there were too many, which is a problem."""
+        self._steps += 1
+        if self._steps == MAX_STEPS + 1:
+            self.problems.append(f"The edit has more than {MAX_STEPS} parts; change less at once.")
+        return self._steps > MAX_STEPS
 
     @property
     def paths(self) -> list[RepoPath]:
