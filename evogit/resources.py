@@ -1,4 +1,4 @@
-"""The data files that ship with evogit: agent definitions."""
+"""The data files that ship with evogit: agent definitions and templates of prompts."""
 
 from __future__ import annotations
 
@@ -34,3 +34,14 @@ def definitions() -> Mapping[str, bytes]:
         EvogitError: the installation lacks them.
     """
     return {path.stem: path.read_bytes() for path in sorted(bundled("agents").glob("*.toml"))}
+
+
+@cache
+def prompts() -> Mapping[str, str]:
+    """Return each template of a prompt that ships with evogit, by name.
+
+    Raises:
+        EvogitError: the installation lacks them.
+    """
+    folder = bundled("agents") / "prompts"
+    return {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.md"))}

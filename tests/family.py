@@ -66,6 +66,7 @@ class Family:
         instances: Mapping[str, float] | None = None,
         metrics: Mapping[str, float] | None = None,
         params: Mapping[str, float] | None = None,
+        feedback: str = "",
     ) -> CommitId:
         """Make a scored candidate; without `files` it differs from its first parent in a file of its own."""
         ledger = self._ledger(by)
@@ -77,7 +78,9 @@ class Family:
         plan = Plan(operator=operator, parents=parents, seed=number)
         commit = ledger.candidate(tree, plan, f"candidate {number}")
         status = Status.FAILED if value is None else Status.OK
-        measured = Measurement(status=status, value=value, instances=instances or {}, metrics=metrics or {})
+        measured = Measurement(
+            status=status, value=value, instances=instances or {}, metrics=metrics or {}, feedback=feedback
+        )
         self._write(by, commit, [ledger.proposal(plan, params or {}), ledger.score(tree, measured, "none")])
         return commit
 

@@ -12,6 +12,7 @@ from enum import IntEnum
 from random import Random
 from statistics import median
 
+from evogit import marked
 from evogit.model import Edit, RepoPath, SourceFile
 from evogit.proposers.numbers import LIMIT, Constant, find_constants, replace_constants
 from evogit.proposers.protocol import Request
@@ -70,7 +71,7 @@ class Tuner:
         Raises:
             Nothing.
         """
-        pools = [(file, find_constants(file)) for file in request.files]
+        pools = [(file, _movable(file)) for file in request.files]
         pools = [(file, constants) for file, constants in pools if constants]
         for _ in range(_TRIES if pools else 0):
             chosen = rng.choices(pools, [math.sqrt(len(constants)) for _, constants in pools])[0]
@@ -84,6 +85,12 @@ class Tuner:
                 params = {"step": float(f"{step:.6g}"), "move": float(move)}
                 return Edit(files=files, subject=_describe(values), params=params)
         return None
+
+
+def _movable(file: SourceFile) -> Sequence[Constant]:
+    """Return the constants of a file that may be changed."""
+    allowed = marked.places(file.content)
+    return [constant for constant in find_constants(file) if marked.is_within(allowed, constant.start, constant.end)]
 
 
 def _rewrite(files: Sequence[SourceFile], values: _Values) -> dict[RepoPath, bytes | None]:

@@ -71,3 +71,18 @@ def moved(span: Span, since: Sequence[Span]) -> Span | None:
         elif other.start <= span.end:
             return None
     return Span(span.start + shift, span.end + shift, span.lines)
+
+
+def unified(old: bytes, new: bytes, path: str) -> bytes:
+    """Return the difference between two texts as a unified diff with three lines of context; a text holds no NUL.
+
+    Raises:
+        StorageError: libgit2 would not compare them.
+    """
+    name = "".join(sign if sign.isprintable() else "?" for sign in path)
+    try:
+        patch = pygit2.Patch.create_from(old, new, old_as_path=name, new_as_path=name, context_lines=3)
+    except (pygit2.GitError, ValueError) as error:
+        raise StorageError(f"cannot compare two texts: {error}") from error
+    whole = patch.data or b""
+    return whole[max(0, whole.find(b"\n--- ")) :].lstrip(b"\n")  # without git's own lines before the two names
