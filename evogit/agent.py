@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -10,10 +10,10 @@ from evogit.branch import Branch
 from evogit.drafting import Draft, Drafter, Useless
 from evogit.errors import EvaluatorBroken, RefMoved, StorageError
 from evogit.evaluation import Meter
-from evogit.model import AgentName, CommitId, Measurement, Operator, Plan, Status, TreeId
+from evogit.model import AgentName, Call, CommitId, Measurement, Operator, Plan, Status, TreeId
 from evogit.phylogeny import Phylogeny, still_open, to_measure_again
 from evogit.planning import Planner, Policy, seed_of
-from evogit.proposers.protocol import Proposer
+from evogit.proposers.protocol import Proposer, Resting
 from evogit.records import AnyRecord
 from evogit.sandbox import NONE, Cancelled
 from evogit.stopping import Limits
@@ -85,7 +85,7 @@ class Agent:
         self._repo, self.task, self._parts, self._world = repo, task, parts, world
         self.graph = Phylogeny(repo, self.snapshot, task.definition.base)
         self._planner = Planner(repo, self.graph, parts.policy)
-        self._drafter = Drafter(repo, task, self.graph, parts.proposer)
+        self._drafter = Drafter(repo, task, self.graph, parts.proposer, self._left_usd)
         self._packer = Packer(repo)
         self._own = {c.id for c in self.snapshot.candidates.values() if made_by(c, writer.agent)}
         self._left = [c for c in self._own if not self.snapshot.candidates[c].is_judged]
@@ -163,6 +163,7 @@ class Agent:
     def _hear_people(self) -> None:
         """Learn what people want of the run, and which commits of theirs are ours to score."""
         self.task = amendments.follow(self._repo, self.task)
+        self._drafter.follow(self.task)
         self.snapshot.problems.pop("task", None)
         if self.task.problem:
             self.snapshot.problems["task"] = self.task.problem
@@ -257,21 +258,44 @@ class Agent:
             draft = self._drafter.draft(plan) if plan else None
             if plan is None or draft is None:
                 continue
+            if isinstance(draft, Resting):
+                self._world.sleep(_PAUSE_S)
+                return Outcome.WAITED
             if isinstance(draft, Useless):
-                self._give_up(plan, draft.why)
+                self._give_up(plan, draft.why, draft.calls)
+                if draft.fatal:
+                    raise draft.fatal
+                if draft.calls:
+                    return Outcome.NOTHING_NEW  # it took time and money: look first whether to go on
                 continue
             tree = draft.write()
             known = self.snapshot.measured(tree)
             if known is None:
                 self._try(plan, draft, tree)
                 return Outcome.SCORED
-            if plan.operator is Operator.MERGE:
-                self._give_up(plan, f"it gives the tree of {known[:12]}, which was measured")
+            if plan.operator is Operator.MERGE or draft.calls:
+                self._give_up(plan, f"it gives the tree of {known[:12]}, which was measured", draft.calls)
+                if draft.calls:
+                    return Outcome.NOTHING_NEW
         return Outcome.NOTHING_NEW
 
+    def _left_usd(self) -> float:
+        """Look how much of the budget is left, after what all agents known here have spent."""
+        if not self._parts.limits.has_budget:
+            return float("inf")
+        self.snapshot.refresh()
+        return self._parts.limits.left_usd(self.snapshot)
+
     def _try(self, plan: Plan, draft: Draft, tree: TreeId) -> None:
-        """Evaluate, commit and record; the commit and its records become visible together."""
+        """Evaluate, commit and record; the commit and its records become visible together.
+
+        What cost money becomes visible before it is evaluated.
+        """
         seen = self.snapshot.seen()
+        if draft.calls:
+            self._score(self._publish(plan, draft, tree, seen))
+            self._pack()
+            return
         measured = self._measure(tree)
         # Written again, as loose objects: nothing led to the tree while it was measured, and a `git repack -a -d` that
         # began meanwhile, and may still be running, drops such objects when they are packed.
@@ -283,14 +307,23 @@ class Agent:
         self._record(commit, tree, measured, [proposal])
         self._pack()
 
+    def _publish(self, plan: Plan, draft: Draft, tree: TreeId, seen: Mapping[str, int]) -> CommitId:
+        """Commit and record a candidate that has no score yet; one that is left so is scored at the next start."""
+        commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor, body=draft.body, model=draft.model)
+        proposal = self.ledger.proposal(plan, draft.params, seen, donor=draft.donor, calls=draft.calls)
+        self._own.add(commit)
+        self._write(commit, [proposal], f"evogit: propose {commit[:12]}\n")
+        self.graph.refresh()
+        return commit
+
     def _may_lead(self, measured: Measurement) -> bool:
         """Return whether nothing known is better: between equals the size of the difference decides."""
         best = self.snapshot.best_value
         return measured.value is not None and (best is None or not self.snapshot.is_better(best, measured.value))
 
-    def _give_up(self, plan: Plan, why: str) -> None:
-        """Record that a plan came to nothing, so that nobody tries it again."""
-        useless = self.ledger.useless(plan, self.snapshot.seen(), why)
+    def _give_up(self, plan: Plan, why: str, calls: Sequence[Call] = ()) -> None:
+        """Record that a plan came to nothing, so that nobody tries it again, and what it cost."""
+        useless = self.ledger.useless(plan, self.snapshot.seen(), why, calls)
         self._write(plan.parents[0], [useless], f"evogit: useless {plan.operator.value} of {plan.parents[0][:12]}\n")
 
     def _pack(self) -> None:

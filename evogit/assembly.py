@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from evogit import resources
 from evogit.agent import Agent, Parts, World
-from evogit.config import Definition, Stop
+from evogit.asking import ModelProposer
+from evogit.config import Definition, ModelUse, Stop
+from evogit.errors import ConfigError, UsageError
 from evogit.evaluation import CommandMeter, Context, instructions, preparing
 from evogit.evaluator_table import INSTRUCTIONS, Evaluator
+from evogit.llm import Caller, Failure, Known, Models
 from evogit.model import AgentName
 from evogit.planning import Policy
 from evogit.proposers.protocol import Proposer
@@ -43,15 +49,71 @@ class Invocation:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     stopped: Callable[[], str | None]
+    models: Sequence[ModelUse] = ()
 
 
-def proposer(definition: Definition) -> Proposer:
-    """Return the proposer a definition names."""
+def proposer(definition: Definition, models: Models | None = None) -> Proposer:
+    """Return the proposer a definition names; `models` are those it may ask.
+
+    Raises:
+        UsageError: it asks models, and there are none.
+    """
+    if definition.proposer == "model":
+        if models is None:
+            raise UsageError(
+                "these agents ask a language model: name one with --model NAME, EVOGIT_MODEL, or [[models]] in "
+                "evogit.toml"
+            )
+        return ModelProposer(
+            models=models, template=template(definition), format=definition.format, repairs=definition.repairs,
+            fallback=_offline(definition.fallback, definition) if definition.fallback else None,
+        )  # fmt: skip
+    return _offline(definition.proposer, definition)
+
+
+def template(definition: Definition) -> str:
+    """Return the words of a definition's question: those of the prompt it names, or its own.
+
+    Raises:
+        ConfigError: there is no such prompt.
+    """
+    named = definition.prompt or ""
+    known = resources.prompts()
+    if named in known or "\n" in named:
+        return known.get(named, named)
+    raise ConfigError(f"no prompt {named!r}; there are: {', '.join(known)}; or give its text, in several lines")
+
+
+def _offline(name: str, definition: Definition) -> Proposer:
     known: Mapping[str, Callable[[], Proposer]] = {
         "surgeon": Surgeon,
         "tuner": lambda: Tuner(step=definition.step or STEP),
     }
-    return known[definition.proposer]()
+    return known[name]()
+
+
+def asks_models(definition: Definition) -> bool:
+    """Return whether agents of a definition need a model."""
+    return definition.proposer == "model"
+
+
+@contextmanager
+def models_aside(uses: Sequence[ModelUse], environment: Mapping[str, str]) -> Iterator[tuple[Models, Caller]]:
+    """Give a way to ask models outside of any agent; its process is gone at the end."""
+    launcher = Launcher()
+    with tempfile.TemporaryDirectory(prefix="evogit-models-") as folder:
+        caller = Caller(launcher, Path(folder), environment, lambda: False)
+        try:
+            yield Models(uses, caller, time.monotonic, time.sleep, lambda: False), caller
+        finally:
+            caller.close()
+            launcher.close()
+
+
+def look_at_models(uses: Sequence[ModelUse], environment: Mapping[str, str]) -> list[Known | Failure]:
+    """Return what is known of each model, without asking any of them."""
+    with models_aside(uses, environment) as (_, caller):
+        return [caller.look(use) for use in uses]
 
 
 def policy(definition: Definition) -> Policy:
@@ -140,7 +202,7 @@ class Crew:
         self._launcher = Launcher(lambda: invocation.stopped() is not None, invocation.sandbox)
         self._folder = scratch.folder(repo, task.run, self.name)
         self._parts = Parts(
-            proposer=proposer(definition),
+            proposer=proposer(definition, self._models(invocation) if invocation.models else None),
             policy=policy(definition),
             meter=meter(repo, task, self._folder, self._launcher, invocation.environment),
             limits=Limits(invocation.stop, invocation.session, invocation.clock),
@@ -155,6 +217,18 @@ class Crew:
             new_name=self._another_name,
         )  # fmt: skip
         self.agent = Agent(repo, task, writer, self._parts, self._world)
+
+    def _models(self, invocation: Invocation) -> Models:
+        def stopped() -> bool:
+            return invocation.stopped() is not None
+
+        caller = Caller(self._launcher, self._folder, invocation.environment, stopped)
+        return Models(invocation.models, caller, invocation.clock, invocation.sleep, stopped)
+
+    @property
+    def is_over_budget(self) -> bool:
+        """Whether the money is spent."""
+        return self._parts.limits.left_usd(self.agent.snapshot) <= 0
 
     @property
     def name(self) -> AgentName:

@@ -17,9 +17,11 @@ from evogit.errors import ConfigError
 from evogit.evaluator_table import Evaluator, Mode, ResultKind, Stage, mistake
 from evogit.evaluator_table import digest as evaluator_digest
 from evogit.model import Direction
+from evogit.model_table import ModelUse
+from evogit.model_table import mistake as models_mistake
 
 __all__ = [
-    "FILE_NAME", "MEANINGS", "AgentUse", "Config", "Definition", "Evaluator", "Stop", "evaluator_digest",
+    "FILE_NAME", "MEANINGS", "AgentUse", "Config", "Definition", "Evaluator", "ModelUse", "Stop", "evaluator_digest",
     "is_agent_name", "is_path", "parse", "parse_definition",
 ]  # fmt: skip
 
@@ -35,12 +37,16 @@ _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`stop`: when an invocation ends by itself; None is never. `stagnation` counts evaluations without a new best."""
+    """`stop`: when an invocation ends by itself; None is never. `stagnation` counts evaluations without a new best.
+
+    `budget_usd` holds for all that was ever spent on models in the run, by any agent on any machine.
+    """
 
     evals: _Count | None = None
     minutes: _Positive | None = None
     target: _Finite | None = None
     stagnation: _Count | None = None
+    budget_usd: _Positive | None = None
 
 
 class AgentUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,9 +74,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     stop: Stop = Stop()
     evaluator: Evaluator
     agents: tuple[AgentUse, ...] = ()
+    models: tuple[ModelUse, ...] = ()
 
 
-ProposerName = Literal["surgeon", "tuner"]
+ProposerName = Literal["surgeon", "tuner", "model"]
+Format = Literal["blocks", "function", "file", "diff"]
 Selection = Literal[
     "greedy",
     "origin",
@@ -100,6 +108,10 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     transplants: _Share = 0.0
     reverts: _Share = 0.0
     step: Annotated[float, msgspec.Meta(gt=0, le=3)] | None = None
+    prompt: Annotated[str, msgspec.Meta(min_length=1, max_length=32_768)] | None = None
+    format: Format = "blocks"
+    repairs: Annotated[int, msgspec.Meta(ge=0, le=8)] = 2
+    fallback: Literal["surgeon", "tuner"] | None = None
 
 
 MEANINGS: Mapping[str, str] = {
@@ -113,6 +125,10 @@ MEANINGS: Mapping[str, str] = {
     "transplants": "share of what is left of the plans that take hunks over from another lineage",
     "reverts": "share of the transplants that take back hunks of the parent's own, and take none over",
     "step": "how far the tuner's first step in a lineage goes, relative to a constant's size (0.3)",
+    "prompt": "for the proposer model: explorer, refiner or fixer, or the text of a question, Markdown for Jinja",
+    "format": "how a model writes edits: blocks (search and replace), function (whole ones), file (whole ones), diff",
+    "repairs": "how often an answer that cannot be applied goes back to the model with the reason",
+    "fallback": "what makes edits while no model answers, surgeon or tuner; without it the agent ends",
 }
 """What each key of an agent definition means."""
 
@@ -133,6 +149,8 @@ _WORDS: Mapping[str, Sequence[str]] = {
     "evaluator.mode": get_args(Mode),
     "proposer": get_args(ProposerName),
     "selection": get_args(Selection),
+    "format": get_args(Format),
+    "fallback": ("surgeon", "tuner"),
 }
 
 
@@ -152,6 +170,8 @@ def parse(content: bytes, *, where: str = FILE_NAME) -> Config:
             f"{where}: direction is {found.direction.value!r}, and evaluator.result = {found.evaluator.result!r} "
             "is a cost, of which less is better: direction = 'minimize'"
         )
+    if wrong_models := models_mistake(found.models):
+        raise ConfigError(f"{where}: models {wrong_models}")
     return found
 
 
@@ -164,6 +184,13 @@ def parse_definition(content: bytes, *, where: str) -> Definition:
     found = _convert(content, Definition, where)
     if found.step is not None and found.proposer != "tuner":
         raise ConfigError(f"{where}: step is the tuner's, and proposer is {found.proposer!r}; leave it out")
+    if (found.prompt is None) is (found.proposer == "model"):
+        what = "is missing: the proposer model needs it" if found.prompt is None else "is the proposer model's"
+        raise ConfigError(f"{where}: prompt {what}, and proposer is {found.proposer!r}")
+    if found.fallback and found.proposer != "model":
+        raise ConfigError(
+            f"{where}: fallback is the proposer model's, and proposer is {found.proposer!r}; leave it out"
+        )
     if found.reverts and not found.transplants:
         raise ConfigError(f"{where}: reverts is a share of the transplants, and transplants is 0; set that, too")
     return found
@@ -214,7 +241,7 @@ def _join(path: str, key: str) -> str:
 
 
 def _all_keys(kind: type[msgspec.Struct]) -> set[str]:
-    structs = (kind, Evaluator, Stage, Stop, AgentUse) if kind is Config else (kind,)
+    structs = (kind, Evaluator, Stage, Stop, AgentUse, ModelUse) if kind is Config else (kind,)
     return {field.name for struct in structs for field in msgspec.structs.fields(struct)}
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
-from evogit import edits
-from evogit.errors import StorageError
+from evogit import edits, prompts
+from evogit.asking import count_tokens
+from evogit.errors import EvogitError, StorageError
 from evogit.hunks import Differences, Minimizer, Transplanter
 from evogit.merging import combine
 from evogit.merging.combine import meeting_point
-from evogit.model import CommitId, Craft, Operator, Plan, RepoPath, SourceFile, TreeId
+from evogit.model import Call, CommitId, Craft, Edit, Operator, Plan, RepoPath, SourceFile, TreeId
 from evogit.phylogeny import Phylogeny, Trials
-from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Past, Proposer, Request
+from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Fruitless, Past, Proposer, Request, Resting
 from evogit.records import MAX_SIZE, Merge
 from evogit.store import commits, merge, trees
 from evogit.store.merge import Merged
@@ -31,6 +32,7 @@ class Draft:
     """A candidate in the making: `write` writes its tree as fresh objects, each time it is called.
 
     `donor` is a candidate a change was taken from; `rewritten` are an edit's files, which tell the candidate's size.
+    `calls` are the questions to models it took, `model` is the one that wrote it.
     """
 
     write: Callable[[], TreeId]
@@ -39,27 +41,44 @@ class Draft:
     merge: Merge | None = None
     donor: CommitId | None = None
     rewritten: Sequence[Rewritten] = ()
+    body: str = ""
+    calls: Sequence[Call] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Useless:
-    """A plan that came to nothing and should not be tried again, and why."""
+    """A plan that came to nothing and should not be tried again, why, and the questions to models it took.
+
+    `fatal` is what the agent has to end with.
+    """
 
     why: str
+    calls: Sequence[Call] = ()
+    fatal: EvogitError | None = None
 
 
 class Drafter:
     """Carries plans out as far as a tree; it measures and records nothing."""
 
-    def __init__(self, repo: Repository, task: Task, graph: Phylogeny, proposer: Proposer) -> None:
+    def __init__(
+        self,
+        repo: Repository,
+        task: Task,
+        graph: Phylogeny,
+        proposer: Proposer,
+        left_usd: Callable[[], float] = lambda: float("inf"),
+    ) -> None:
+        """Draft for one task; `left_usd` looks how much may still be spent."""
         self._repo, self._task, self._graph, self._proposer = repo, task, graph, proposer
+        self._left_usd = left_usd
         self._sources = Sources(repo, task.definition, edits.is_text)
         differences = Differences(repo, task.definition)
         self._transplanter = Transplanter(differences)
         self._minimizer = Minimizer(differences, graph.snapshot)
         self._trials = Trials(graph, counted=(OPERATION, PLACE), edit=EDIT)
 
-    def draft(self, plan: Plan) -> Draft | Useless | None:
+    def draft(self, plan: Plan) -> Draft | Useless | Resting | None:
         """Return what came of a plan; None when its operator found nothing to change this time.
 
         A parent that cannot be read is discarded from the snapshot.
@@ -72,7 +91,11 @@ class Drafter:
         if plan.operator is Operator.MERGE:
             return self._merge(plan, rng)
         # Where no hunk can be moved, the proposer makes something of the same parent.
-        return self._move(plan, rng) or self._mutate(plan.parents[0], rng)
+        return self._move(plan, rng) or self._mutate(plan, rng)
+
+    def follow(self, task: Task) -> None:
+        """Go by what people say of the task now."""
+        self._task = task
 
     def size(self, plan: Plan, draft: Draft, tree: TreeId) -> int | None:
         """Return the size of a draft's difference from the base: from that of its parent where it is an edit."""
@@ -86,24 +109,43 @@ class Drafter:
         except StorageError:
             return None  # it only decides between equals
 
-    def _mutate(self, commit: CommitId, rng: Random) -> Draft | None:
+    def _mutate(self, plan: Plan, rng: Random) -> Draft | Useless | Resting | None:
+        commit = plan.parents[0]
         try:
             tree = self._tree(commit)
             files = self._sources.read(tree)
         except StorageError as error:
             self._graph.snapshot.discard(commit, str(error))
             return None
-        edit = self._proposer.propose(self._request(commit, files), rng)
         known = {file.path: file.content for file in files}
-        if edit is None or edits.refusal(edit, self._task.definition, known):
-            return None
+
+        def refusal(edit: Edit) -> str | None:
+            why = edits.refusal(edit, self._task.definition, known)
+            return why or ("it changes nothing" if _written(self._repo, tree, edit.files)() == tree else None)
+
+        def question(template: str, limit_tokens: int) -> str:
+            told = prompts.gather(self._repo, self._task, self._graph, plan, files)
+            return prompts.build(told, limit_tokens, count_tokens, template)
+
+        request = replace(
+            self._request(commit, files), refusal=refusal, left_usd=self._left_usd,
+            question=question,
+        )  # fmt: skip
+        edit = self._proposer.propose(request, rng)
+        if isinstance(edit, Fruitless):
+            return Useless(edit.why, edit.calls, edit.fatal)
+        if edit is None or isinstance(edit, Resting):
+            return edit
+        if why := refusal(edit):
+            return Useless(why, edit.calls) if edit.calls else None
         write = _written(self._repo, tree, edit.files)
-        if write() == tree:
-            return None
         rewritten = [
             Rewritten(path, self._sources.mode(path), known.get(path), content) for path, content in edit.files.items()
         ]
-        return Draft(write=write, subject=edit.subject, params=edit.params, rewritten=rewritten)
+        return Draft(
+            write=write, subject=edit.subject, params=edit.params, rewritten=rewritten, body=edit.body,
+            calls=edit.calls, model=edit.model,
+        )  # fmt: skip
 
     def _move(self, plan: Plan, rng: Random) -> Draft | None:
         """Return what comes of moving whole hunks; None when there is none to move."""

@@ -1,6 +1,7 @@
 """Every error evogit raises on purpose, and the exit code each one ends a command with.
 
 EvogitError                 1   the command could not do what was asked
+├── NoModel                 1   no model answered, and the agent has nothing else to do
 ├── NotBetter               1   what was to be proposed did not prove better when it was measured again
 ├── UsageError              2   the caller's input is wrong
 │   ├── ConfigError         2   evogit.toml or an agent definition is wrong
@@ -8,6 +9,7 @@ EvogitError                 1   the command could not do what was asked
 ├── StorageError            6   Git refused a read or a write that should work
 │   ├── RefMoved            6   another writer moved a ref between our read and our write
 │   └── RemoteUnreachable   6   another repository could not be reached, or said nothing of use
+├── NotAuthenticated        4   whoever serves a model refused the key, or there is none
 ├── Untrusted               5   the definition of a run came from elsewhere, and nobody here said that it may run
 └── EvaluatorBroken         2   the user's evaluator itself does not work
 
@@ -25,6 +27,16 @@ class EvogitError(Exception):
 
 class NotBetter(EvogitError):
     """What was to be proposed did not prove better when it was measured again."""
+
+
+class NoModel(EvogitError):
+    """No model answered, and the agent has nothing else to do."""
+
+
+class NotAuthenticated(EvogitError):
+    """Whoever serves a model refused the key, or there is none."""
+
+    exit_code = 4
 
 
 class UsageError(EvogitError):

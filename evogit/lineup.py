@@ -78,6 +78,8 @@ def lack(found: Found, files: Sequence[SourceFile]) -> str | None:
     """Return why agents of this definition could not begin with these files, or None when they can."""
     if not files:
         return "no text file may be edited"
+    if assembly.asks_models(found.definition):
+        return None  # what a model makes of them, nobody knows
     made = assembly.proposer(found.definition)
     for seed in range(_TRIES):
         if made.propose(Request(files=files), Random(seed)) is not None:

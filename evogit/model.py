@@ -6,10 +6,10 @@ Knows nothing of Git, files, processes or the command line.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, NewType
+from typing import Annotated, NamedTuple, NewType
 
 import msgspec
 
@@ -126,17 +126,42 @@ class Measurement:
     artifacts_left_out: int = 0
 
 
+class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One question to a model: what went in and came out in tokens, what it cost, how long it took, how it ended.
+
+    None is unknown, which is never 0. `estimated` says that the cost was reckoned from lengths, since the answer did
+    not tell the tokens. `outcome` is `ok`, `unusable` (an answer that could not be applied) or what went wrong.
+    """
+
+    model: Annotated[str, msgspec.Meta(max_length=256)]
+    tokens_in: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
+    tokens_out: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
+    usd: Annotated[float, msgspec.Meta(ge=0, le=1e9)] | None = None
+    estimated: bool = False
+    seconds: Annotated[float, msgspec.Meta(ge=0)]
+    outcome: Annotated[str, msgspec.Meta(max_length=64)]
+
+
+def spent(calls: Iterable[Call]) -> float:
+    """Return the USD these calls are known to have cost."""
+    return sum(call.usd for call in calls if call.usd is not None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
     """What a proposer wants changed in its first parent.
 
     `files` maps a path to its whole new content, or to None for a deleted file. `subject` is one line that says what
-    was tried and why. `params` are the operator's own numbers, recorded so that later agents can learn from them.
+    was tried and why, `body` more words on it. `params` are the operator's own numbers, recorded so that later agents
+    can learn from them. `calls` are the questions to models it took, `model` the one that wrote it.
     """
 
     files: Mapping[RepoPath, bytes | None]
     subject: str
     params: Mapping[str, float] = field(default_factory=dict)
+    body: str = ""
+    calls: Sequence[Call] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

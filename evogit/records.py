@@ -10,12 +10,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from evogit.model import Artifact, Operator, Status
+from evogit.model import Artifact, Call, Operator, Status
 
 VERSION = 1
 MAX_LINE_BYTES = 64 * 1024
 MAX_NOTE_BYTES = 4 * 1024 * 1024
 MAX_FEEDBACK_BYTES = 4 * 1024
+MAX_CALLS = 64
 MAX_SIZE = 2**53
 """Greatest size of a difference: what every reader of JSON takes for a whole number."""
 
@@ -73,6 +74,7 @@ class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="propo
     `seen` says what the plan was made from: for each journal, the first sequence number that was not known yet. A
     useless proposal stands on its first planned parent, has all of them in `parents`, and says `why`. `donor` is the
     candidate a change was taken from, and `size` that of the difference from the base where the maker measured it.
+    `calls` are all questions to models it took, the useless ones, too.
     """
 
     operator: Operator
@@ -86,6 +88,7 @@ class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="propo
     size: Annotated[int, msgspec.Meta(ge=0, le=MAX_SIZE)] | None = None
     seen: dict[str, int] = {}
     why: _Short = ""
+    calls: Annotated[list[Call], msgspec.Meta(max_length=MAX_CALLS)] = []
 
 
 class Lease(Record, frozen=True, kw_only=True, omit_defaults=True, tag="lease", gc=False):

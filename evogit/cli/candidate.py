@@ -17,7 +17,7 @@ from evogit.cli import confine, context
 from evogit.cli.context import Reading
 from evogit.cli.output import console, gain, local_time, number, plain, print_json
 from evogit.cli.signals import StopSignals
-from evogit.model import Artifact, CommitId, Measurement, Status, TreeId
+from evogit.model import Artifact, Call, CommitId, Measurement, Status, TreeId
 from evogit.records import Merge, Score, Verdict
 from evogit.sandbox import Cancelled
 from evogit.store import commits, freeze, task
@@ -61,6 +61,8 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         made = found.proposal
         numbers = "  ".join(f"{name}={amount:.4g}" for name, amount in sorted(made.params.items()))
         out.print(plain(f"made by  {made.agent} ({made.operator.value})  seed {made.seed}  {numbers}".rstrip()))
+        for call in made.calls:
+            out.print(plain(_called(call)))
         if made.donor:
             donor = CommitId(made.donor)
             out.print(plain(f"donor    {donor[:12]}  {number(reading.value(donor))}  {reading.subject(donor)}"))
@@ -73,6 +75,13 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         _show_score(out, score, reading)
     if not scores:
         out.print(plain(_why_unscored(reading, commit)))
+
+
+def _called(call: Call) -> str:
+    counts = ((call.tokens_in, "in"), (call.tokens_out, "out"))
+    tokens = " ".join(f"{'?' if count is None else format(count, ',')} {word}" for count, word in counts)
+    cost = "cost unknown" if call.usd is None else f"{'about ' if call.estimated else ''}{call.usd:.4f} USD"
+    return f"asked    {call.model}: {call.outcome}, {tokens}, {cost}, {call.seconds:.3g} s"
 
 
 def _show_verdict(out: Console, verdict: Verdict) -> None:

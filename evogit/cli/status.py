@@ -14,13 +14,16 @@ from rich.table import Table
 
 from evogit.cli import context
 from evogit.cli.context import Reading
+from evogit.cli.models import spent_words
 from evogit.cli.output import console, gain, local_time, number, plain, print_json, safe
 from evogit.model import CommitId
 from evogit.phylogeny import Contribution, by_agent, by_operator
 from evogit.store import humans, private
+from evogit.store.spending import Spent
 from evogit.sync import last_outcomes
 
 _COLUMNS = ("agent", "", "scored", "gains", "merges", "in best", "best", "last")
+_DEAREST = 6
 _LEFT = ("agent", "", "last")
 
 
@@ -68,6 +71,7 @@ def _status(reading: Reading) -> dict[str, object]:
         "best_value": reading.value(best.id) if best else None,
         "candidates": len(reading.snapshot.candidates),
         "evaluations": reading.snapshot.evaluations,
+        "spent": asdict(reading.snapshot.spending.total),
         "waiting": _waiting(reading),
         "agents": _agents(reading),
         "operators": {name: asdict(row) for name, row in by_operator(reading.graph).items()},
@@ -98,6 +102,15 @@ def _epoch(reading: Reading) -> str:
     )
 
 
+def _spent(reading: Reading) -> str:
+    """Return what models cost, in all and by agent, the dearest first."""
+    total, budget = reading.snapshot.spending.total, reading.task.definition.config.stop.budget_usd
+    each = sorted(reading.snapshot.spending.by_agent.items(), key=lambda item: (-item[1].usd, item[0]))
+    named = ", ".join(f"{agent} {spent.usd:.4f}" for agent, spent in each[:_DEAREST])
+    of = f" of {budget:g}" if budget else ""
+    return f"{spent_words(total.usd, total.calls, total.unknown)}{of} ({named})"
+
+
 def _agents(reading: Reading) -> list[dict[str, object]]:
     """Return one row for each agent: whether it lives, what it did, its best score and when it was last heard of."""
     living = set(private.living(reading.repo, reading.task.run))
@@ -121,6 +134,7 @@ def _agents(reading: Reading) -> list[dict[str, object]]:
             "evaluations": counts[agent],
             "best_value": best.get(agent),
             "last": last.get(agent),
+            "spent_usd": reading.snapshot.spending.by_agent.get(agent, Spent()).usd,
             **asdict(made.get(agent, Contribution())),
         }
         for agent in reading.snapshot.agents
@@ -141,6 +155,8 @@ def _print(out: Console, reading: Reading) -> None:
         out.print(plain(f"best     {words}"))
     known = reading.snapshot
     out.print(plain(f"scored   {known.evaluations} evaluations of {len(known.candidates)} candidates"))
+    if known.spending.total.calls:
+        out.print(plain(f"spent    {_spent(reading)}"))
     for name, row in by_operator(reading.graph).items():
         useless = f", {row.useless} came to nothing" if row.useless else ""
         out.print(plain(f"{name:8} {row.candidates} candidates, {row.gains} gains, {row.in_best} in best{useless}"))

@@ -18,6 +18,7 @@ from evogit.store.candidate import Candidate, Event, is_same_measurement
 from evogit.store.journal import check_growth
 from evogit.store.ranking import Ranking
 from evogit.store.repository import Repository
+from evogit.store.spending import Spending
 
 _LONGEST_WAIT = 1024
 _MANY = 500
@@ -62,6 +63,8 @@ class Snapshot:
         self.candidates: dict[CommitId, Candidate] = {}
         self.problems: dict[str, str] = {}
         self.evaluations = 0
+        self.spending = Spending()
+        """What models cost, by anybody."""
         self.direction = direction
         self._repo = repo
         self._until = until
@@ -244,8 +247,10 @@ class Snapshot:
                 self._measured.setdefault((TreeId(record.tree), record.evaluator), event.commit)
             self._rank(candidate)
         elif isinstance(record, Proposal) and record.outcome == "useless":
+            self.spending.learn(event.commit, record)
             candidate.useless.append(record)
         elif isinstance(record, Proposal):
+            self.spending.learn(event.commit, record)
             # One agent writes one; were there two, every reader must still take the same.
             candidate.proposal = min(candidate.proposal or record, record, key=lambda made: (made.agent, made.seq))
         elif isinstance(record, Verdict):
