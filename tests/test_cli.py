@@ -49,7 +49,7 @@ def test_every_command_has_help_and_stands_in_the_readme(name: str) -> None:
         (["run", "--evals", "0"], "Invalid value for '--evals'"),
         (["-C", "/no/such/folder", "status"], "-C /no/such/folder: No such file or directory"),
         (["run", "--agent", "tuner:0"], "evogit: --agent 'tuner:0': write NAME or NAME:COUNT"),
-        (["run", "--agent", "nobody"], "evogit: no agent definition 'nobody'; there are: merger, minimizer, "),
+        (["run", "--agent", "nobody"], "evogit: no agent definition 'nobody'; there are: explorer, fixer, merger, "),
         (["run", "--agent", "./no.toml"], "evogit: cannot read the agent definition './no.toml': No such file"),
         (["run", "--agent", "../x"], "evogit: --agent '../x': write the name of an agent definition, or the path"),
         (["agents", "show"], "evogit: say which: evogit agents show NAME"),

@@ -60,7 +60,7 @@ def test_the_digest_leaves_out_defaults_and_the_order_of_files() -> None:
 
 def test_shipped_definitions_are_valid() -> None:
     names = sorted(path.stem for path in resources.bundled("agents").glob("*.toml"))
-    assert names == ["merger", "minimizer", "surgeon", "transplanter", "tuner"]
+    assert names == ["explorer", "fixer", "merger", "minimizer", "refiner", "surgeon", "transplanter", "tuner"]
     for name in names:
         found = definitions.find(None, name)
         assert found.definition.summary
@@ -76,11 +76,14 @@ def test_every_key_of_a_definition_is_explained() -> None:
     ("text", "message"),
     [
         ('sumary = "x"', "d.toml: unknown key 'sumary'; did you mean 'summary'?"),
-        ('summary = "x"\nproposer = "tunner"', "d.toml: proposer is 'tunner': use 'surgeon' or 'tuner'"),
+        ('summary = "x"\nproposer = "tunner"', "d.toml: proposer is 'tunner': use 'surgeon', 'tuner' or 'model'"),
         ('summary = "x"\nproposer = "tuner"\nselection = "best"', "selection is 'best': use 'greedy', 'origin', "),
         ('summary = "x"\nproposer = "surgeon"\nstep = 0.1', "step is the tuner's, and proposer is 'surgeon'"),
         ('summary = "x"\nproposer = "tuner"\nmerges = 2', "d.toml: merges is 2: "),
         ('summary = "x"\nproposer = "tuner"\nreverts = 0.5', "reverts is a share of the transplants"),
+        ('summary = "x"\nproposer = "model"', "d.toml: prompt is missing: the proposer model needs it"),
+        ('summary = "x"\nproposer = "tuner"\nprompt = "x"', "d.toml: prompt is the proposer model's, and proposer is"),
+        ('summary = "x"\nproposer = "tuner"\nfallback = "tuner"', "d.toml: fallback is the proposer model's"),
         ('summary = "x"\nproposer = "tuner"\nstep = 0', "d.toml: step is 0: "),
     ],
 )
@@ -95,5 +98,5 @@ def test_a_name_that_is_not_there_gets_a_suggestion() -> None:
         definitions.find(None, "tunner")
     assert str(caught.value) == (
         "no agent definition 'tunner' (did you mean 'tuner'?); "
-        "there are: merger, minimizer, surgeon, transplanter, tuner"
+        "there are: explorer, fixer, merger, minimizer, refiner, surgeon, transplanter, tuner"
     )

@@ -117,7 +117,9 @@ def test_list_show_and_check(toy: Checkout) -> None:
     _put(toy, ".evogit/agents/mine.toml")
     _put(toy, ".evogit/agents/broken.toml", "summary = ")
     rows = {row["name"]: row for row in json.loads(toy.evogit("agents", "--json").stdout)["agents"]}
-    assert set(rows) == {"broken", "merger", "mine", "minimizer", "surgeon", "transplanter", "tuner"}
+    assert set(rows) == {
+        *("broken", "explorer", "fixer", "merger", "mine", "minimizer", "refiner", "surgeon", "transplanter", "tuner")
+    }
     assert rows["mine"] == {
         "name": "mine",
         "summary": "Steps of its own",
