@@ -91,7 +91,7 @@ def _render(
         "",
         "# For agents that ask a language model (explorer, refiner, fixer); the key is read from the environment.",
         "# [[models]]",
-        '# name = "openai/gpt-4o-mini"  # as litellm calls it; also: weight, api_base, api_key_env, price_in, price_out',
+        '# name = "openai/gpt-4o-mini"  # as litellm calls it; also: weight, api_base, api_key_env, prices',
     ]
     return "\n".join(lines) + "\n"
 
