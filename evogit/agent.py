@@ -13,7 +13,7 @@ from evogit.evaluation import Meter
 from evogit.model import AgentName, CommitId, Measurement, Operator, Plan, Status, TreeId
 from evogit.phylogeny import Phylogeny, still_open, to_measure_again
 from evogit.planning import Planner, Policy, seed_of
-from evogit.proposers.protocol import Proposer
+from evogit.proposers.protocol import Proposer, Resting
 from evogit.records import AnyRecord, Call
 from evogit.sandbox import NONE, Cancelled
 from evogit.stopping import Limits
@@ -87,7 +87,7 @@ class Agent:
         self._repo, self.task, self._parts, self._world = repo, task, parts, world
         self.graph = Phylogeny(repo, self.snapshot, task.definition.base)
         self._planner = Planner(repo, self.graph, parts.policy)
-        self._drafter = Drafter(repo, task, self.graph, parts.proposer)
+        self._drafter = Drafter(repo, task, self.graph, parts.proposer, self._left_usd)
         self._packer = Packer(repo)
         self._own = {c.id for c in self.snapshot.candidates.values() if made_by(c, writer.agent)}
         self._left = [c for c in self._own if not self.snapshot.candidates[c].is_judged]
@@ -166,6 +166,7 @@ class Agent:
     def _hear_people(self) -> None:
         """Learn what people want of the run, and which commits of theirs are ours to score."""
         self.task = amendments.follow(self._repo, self.task)
+        self._drafter.follow(self.task)
         self.snapshot.problems.pop("task", None)
         if self.task.problem:
             self.snapshot.problems["task"] = self.task.problem
@@ -260,8 +261,13 @@ class Agent:
             draft = self._drafter.draft(plan) if plan else None
             if plan is None or draft is None:
                 continue
+            if isinstance(draft, Resting):
+                self._world.sleep(_PAUSE_S)
+                return Outcome.WAITED
             if isinstance(draft, Useless):
                 self._give_up(plan, draft.why, draft.calls)
+                if draft.fatal:
+                    raise draft.fatal
                 if draft.calls:
                     return self._paid_in_vain(draft.why)  # it took long: first look what else has to be done
                 continue
@@ -284,8 +290,18 @@ class Agent:
             raise ProposerBroken(f"its proposals came to nothing {self._in_vain} times in a row, the last: {why}")
         return Outcome.NOTHING_NEW
 
+    def _left_usd(self) -> float:
+        """Look how much of the budget is left, after what all agents known here have spent."""
+        if not self._parts.limits.has_budget:
+            return float("inf")
+        self.snapshot.refresh()
+        return self._parts.limits.left_usd(self.snapshot)
+
     def _try(self, plan: Plan, draft: Draft, tree: TreeId) -> None:
-        """Evaluate, commit and record; the commit and its records become visible together."""
+        """Evaluate, commit and record; the commit and its records become visible together.
+
+        What cost money becomes visible before it is evaluated.
+        """
         seen = self.snapshot.seen()
         if draft.calls:
             self._publish(plan, draft, tree, seen)
@@ -303,8 +319,9 @@ class Agent:
 
     def _publish(self, plan: Plan, draft: Draft, tree: TreeId, seen: Mapping[str, int]) -> None:
         """Keep at once what cost time or money, then score it: it is not lost if this process is killed meanwhile."""
-        models = dict.fromkeys(call.model for call in draft.calls)
-        commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor, list(models))
+        # Those that gave no answer, or one of no use, had no part in it.
+        models = dict.fromkeys(call.model for call in draft.calls if call.outcome == "ok")
+        commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor, body=draft.body, models=list(models))
         size = self._drafter.size(plan, draft, tree)
         proposal = self.ledger.proposal(
             plan, draft.params, seen, draft.merge, donor=draft.donor, size=size, calls=draft.calls
@@ -320,7 +337,7 @@ class Agent:
         return measured.value is not None and (best is None or not self.snapshot.is_better(best, measured.value))
 
     def _give_up(self, plan: Plan, why: str, calls: Sequence[Call] = ()) -> None:
-        """Record that a plan came to nothing, so that nobody tries it again."""
+        """Record that a plan came to nothing, so that nobody tries it again, and what it cost."""
         useless = self.ledger.useless(plan, self.snapshot.seen(), why, calls)
         self._write(plan.parents[0], [useless], f"evogit: useless {plan.operator.value} of {plan.parents[0][:12]}\n")
 

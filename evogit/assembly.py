@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from evogit import resources
 from evogit.agent import Agent, Parts, World
+from evogit.asking import ModelProposer
 from evogit.command_table import COMMAND
-from evogit.config import Definition, Stop
-from evogit.errors import UsageError
+from evogit.config import MODEL, Definition, ModelUse, Stop
+from evogit.errors import ConfigError, UsageError
 from evogit.evaluation import CommandMeter, Context, instructions, preparing
 from evogit.evaluator_table import INSTRUCTIONS, Evaluator
+from evogit.llm import Caller, Failure, Known, Models
 from evogit.model import AgentName
 from evogit.planning import Policy
 from evogit.proposers.command import Command, Workshop
@@ -46,13 +51,14 @@ class Invocation:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     stopped: Callable[[], str | None]
+    models: Sequence[ModelUse] = ()
 
 
-def proposer(definition: Definition, workshop: Workshop | None = None) -> Proposer:
-    """Return the proposer a definition names; one that runs a tool needs a workshop.
+def proposer(definition: Definition, *, models: Models | None = None, workshop: Workshop | None = None) -> Proposer:
+    """Return the proposer a definition names: `models` are those it may ask, `workshop` is where a tool runs.
 
     Raises:
-        UsageError: the tool is not installed, or lacks a key.
+        UsageError: it asks models, and there are none; or the tool is not installed, or lacks a key.
     """
     if definition.proposer == COMMAND:
         assert workshop is not None
@@ -60,11 +66,62 @@ def proposer(definition: Definition, workshop: Workshop | None = None) -> Propos
         if lack := made.tool.lack():
             raise UsageError(f"{lack}; `evogit agents check` looks for it")
         return made
+    if definition.proposer == MODEL:
+        if models is None:
+            raise UsageError(
+                "these agents ask a language model: name one with --model NAME, EVOGIT_MODEL, or [[models]] in "
+                "evogit.toml"
+            )
+        return ModelProposer(
+            models=models, template=template(definition), format=definition.format, repairs=definition.repairs,
+            fallback=_offline(definition.fallback) if definition.fallback else None,
+        )  # fmt: skip
+    return _offline(definition.proposer, definition.step)
+
+
+def template(definition: Definition) -> str:
+    """Return the words of a definition's question: those of the prompt it names, or its own.
+
+    Raises:
+        ConfigError: there is no such prompt.
+    """
+    named = definition.prompt or ""
+    known = resources.prompts()
+    if named in known or "\n" in named:
+        return known.get(named, named)
+    raise ConfigError(f"no prompt {named!r}; there are: {', '.join(known)}; or give its text, in several lines")
+
+
+def _offline(name: str, step: float | None = None) -> Proposer:
     known: Mapping[str, Callable[[], Proposer]] = {
         "surgeon": Surgeon,
-        "tuner": lambda: Tuner(step=definition.step or STEP),
+        "tuner": lambda: Tuner(step=step or STEP),
     }
-    return known[definition.proposer]()
+    return known[name]()
+
+
+def asks_models(definition: Definition) -> bool:
+    """Return whether agents of a definition need a model."""
+    return definition.proposer == MODEL
+
+
+@contextmanager
+def models_aside(uses: Sequence[ModelUse], environment: Mapping[str, str]) -> Iterator[tuple[Models, Caller]]:
+    """Give a way to ask models outside of any agent; its process is gone at the end."""
+    launcher = Launcher()
+    with tempfile.TemporaryDirectory(prefix="evogit-models-") as folder:
+        caller = Caller(launcher, Path(folder), environment, lambda: False)
+        try:
+            yield Models(uses, caller, time.monotonic, time.sleep, lambda: False), caller
+        finally:
+            caller.close()
+            launcher.close()
+
+
+def look_at_models(uses: Sequence[ModelUse], environment: Mapping[str, str]) -> list[Known | Failure]:
+    """Return what is known of each model, without asking any of them."""
+    with models_aside(uses, environment) as (_, caller):
+        return [caller.look(use) for use in uses]
 
 
 def policy(definition: Definition) -> Policy:
@@ -154,6 +211,7 @@ class Crew:
         self.mended = private.repair(repo, task.run, self._names[0])
         self._launcher = Launcher(lambda: invocation.stopped() is not None, invocation.sandbox)
         self._folder = scratch.folder(repo, task.run, self.name)
+        self._models = self._asked(invocation) if invocation.models else None
         self._parts = Parts(
             proposer=self._proposer(task),
             policy=policy(definition),
@@ -170,6 +228,18 @@ class Crew:
             new_name=self._another_name,
         )  # fmt: skip
         self.agent = Agent(repo, task, writer, self._parts, self._world)
+
+    def _asked(self, invocation: Invocation) -> Models:
+        def stopped() -> bool:
+            return invocation.stopped() is not None
+
+        caller = Caller(self._launcher, self._folder, invocation.environment, stopped)
+        return Models(invocation.models, caller, invocation.clock, invocation.sleep, stopped)
+
+    @property
+    def is_over_budget(self) -> bool:
+        """Whether the money is spent."""
+        return self._parts.limits.left_usd(self.agent.snapshot) <= 0
 
     @property
     def name(self) -> AgentName:
@@ -208,10 +278,8 @@ class Crew:
 
     def _proposer(self, task: Task) -> Proposer:
         folder = self._folder / "tool"
-        return proposer(
-            self._definition,
-            Workshop(repo=self._repo, task=task, folder=folder, launcher=self._launcher, caller=self._environment),
-        )
+        shop = Workshop(repo=self._repo, task=task, folder=folder, launcher=self._launcher, caller=self._environment)
+        return proposer(self._definition, models=self._models, workshop=shop)
 
     def _another_name(self) -> AgentName:
         self._names.append(private.free_name(self._repo, self._task.run, self._use))

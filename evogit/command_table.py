@@ -16,7 +16,7 @@ PLACEHOLDER = re.compile(r"\{(workdir|home|prompt_file|prompt|model|files|env:([
 _KNOWN = ("{workdir}", "{home}", "{prompt_file}", "{prompt}", "{model}", "{files}")
 _LIKE_A_PLACEHOLDER = re.compile(r"\{[A-Za-z_]+(?::[A-Za-z_0-9]*)?\}")
 _LIKE_A_KEY = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
-Prompt = Literal["file", "stdin", "argument"]
+PromptBy = Literal["file", "stdin", "argument"]
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Variable = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
@@ -25,7 +25,7 @@ class CommandKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What the proposer `command` runs, on what, and what it lets it have; `MEANINGS` says what each key means."""
 
     command: tuple[_Text, ...] = ()
-    prompt: Prompt = "file"
+    prompt_by: PromptBy = "file"
     model: str = ""
     keys: tuple[_Variable, ...] = ()
     environment: tuple[_Variable, ...] = ()
@@ -41,8 +41,8 @@ class CommandKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 MEANINGS: Mapping[str, str] = {
     "command": "the tool to run, a list of its arguments; evogit fills in {workdir}, {home}, {prompt_file}, {prompt}, "
     "{model}, {files} (the first 50 editable files, an argument each) and {env:NAME}",
-    "prompt": "how the tool gets its task: file ({prompt_file}), stdin, or argument ({prompt})",
-    "model": "what {model} stands for, and what records say",
+    "prompt_by": "how the tool gets its task: file ({prompt_file}), stdin, or argument ({prompt})",
+    "model": "the model a tool is told: what {model} stands for, and what records say",
     "keys": "variables of yours that hold a key, one of which must be set; the tool gets them and nothing else does",
     "environment": "further variables of yours that the tool gets, where they are set",
     "variables": "further variables and their values, where yours are not let through or not set",
@@ -80,9 +80,9 @@ def mistake(found: CommandKeys, proposer: str) -> str | None:
         return "{files} in command has to be an argument of its own: it becomes one for each file"
     if "{model}" in text and not found.model:
         return "command has {model}, and model is missing"
-    wanted = {"file": "{prompt_file}", "argument": "{prompt}"}.get(found.prompt)
+    wanted = {"file": "{prompt_file}", "argument": "{prompt}"}.get(found.prompt_by)
     if wanted and wanted not in text:
-        return f"prompt is {found.prompt!r}, so command needs {wanted}, or the tool hears of no task"
+        return f"prompt_by is {found.prompt_by!r}, so command needs {wanted}, or the tool hears of no task"
     for _, name in PLACEHOLDER.findall(text):
         if name and name not in (*found.environment, *found.variables):
             return f"command has {{env:{name}}}, which is neither in environment nor in variables"

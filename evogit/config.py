@@ -14,13 +14,16 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import msgspec
 
 from evogit import command_table
+from evogit.command_table import COMMAND
 from evogit.errors import ConfigError
 from evogit.evaluator_table import Evaluator, Mode, ResultKind, Stage, mistake
 from evogit.evaluator_table import digest as evaluator_digest
 from evogit.model import Direction
+from evogit.model_table import ModelUse
+from evogit.model_table import mistake as models_mistake
 
 __all__ = [
-    "FILE_NAME", "MEANINGS", "AgentUse", "Config", "Definition", "Evaluator", "Stop", "evaluator_digest",
+    "FILE_NAME", "MEANINGS", "AgentUse", "Config", "Definition", "Evaluator", "ModelUse", "Stop", "evaluator_digest",
     "is_agent_name", "is_path", "parse", "parse_definition",
 ]  # fmt: skip
 
@@ -36,12 +39,16 @@ _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`stop`: when an invocation ends by itself; None is never. `stagnation` counts evaluations without a new best."""
+    """`stop`: when an invocation ends by itself; None is never. `stagnation` counts evaluations without a new best.
+
+    `budget_usd` holds for all that was ever spent on models in the run, by any agent on any machine.
+    """
 
     evals: _Count | None = None
     minutes: _Positive | None = None
     target: _Finite | None = None
     stagnation: _Count | None = None
+    budget_usd: _Positive | None = None
 
 
 class AgentUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,9 +76,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     stop: Stop = Stop()
     evaluator: Evaluator
     agents: tuple[AgentUse, ...] = ()
+    models: tuple[ModelUse, ...] = ()
 
 
-ProposerName = Literal["command", "surgeon", "tuner"]
+MODEL = "model"
+ProposerName = Literal["command", "model", "surgeon", "tuner"]
+Format = Literal["blocks", "function", "file", "diff"]
 Selection = Literal[
     "greedy",
     "origin",
@@ -102,6 +112,10 @@ class Definition(command_table.CommandKeys, frozen=True, kw_only=True, forbid_un
     reverts: _Share = 0.0
     widens: _Share = 0.0
     step: Annotated[float, msgspec.Meta(gt=0, le=3)] | None = None
+    prompt: Annotated[str, msgspec.Meta(min_length=1, max_length=32_768)] | None = None
+    format: Format = "blocks"
+    repairs: Annotated[int, msgspec.Meta(ge=0, le=8)] = 2
+    fallback: Literal["surgeon", "tuner"] | None = None
 
 
 MEANINGS: Mapping[str, str] = {
@@ -116,9 +130,17 @@ MEANINGS: Mapping[str, str] = {
     "reverts": "share of the transplants that take back hunks of the parent's own, and take none over",
     "widens": "share of the other plans, at most, that start far from the best while it does not get better",
     "step": "how far the tuner's first step in a lineage goes, relative to a constant's size (0.3)",
+    "prompt": "for the proposer model: explorer, refiner or fixer, or the text of a question, Markdown for Jinja",
+    "format": "how a model writes edits: blocks (search and replace), function (whole ones), file (whole ones), diff",
+    "repairs": "how often an answer that cannot be applied goes back to the model with the reason",
+    "fallback": "what makes edits while no model answers, surgeon or tuner; without it the agent ends",
     **command_table.MEANINGS,
 }
 """What each key of an agent definition means."""
+
+
+MODEL_KEYS = ("prompt", "format", "repairs", "fallback")
+"""The keys that say something of asking a model, and nothing else."""
 
 
 def is_path(use: str) -> bool:
@@ -136,8 +158,10 @@ _WORDS: Mapping[str, Sequence[str]] = {
     "evaluator.result": get_args(ResultKind),
     "evaluator.mode": get_args(Mode),
     "proposer": get_args(ProposerName),
-    "prompt": get_args(command_table.Prompt),
+    "prompt_by": get_args(command_table.PromptBy),
     "selection": get_args(Selection),
+    "format": get_args(Format),
+    "fallback": ("surgeon", "tuner"),
 }
 
 
@@ -157,6 +181,8 @@ def parse(content: bytes, *, where: str = FILE_NAME) -> Config:
             f"{where}: direction is {found.direction.value!r}, and evaluator.result = {found.evaluator.result!r} "
             "is a cost, of which less is better: direction = 'minimize'"
         )
+    if wrong_models := models_mistake(found.models):
+        raise ConfigError(f"{where}: models {wrong_models}")
     return found
 
 
@@ -169,11 +195,33 @@ def parse_definition(content: bytes, *, where: str) -> Definition:
     found = _convert(content, Definition, where)
     if found.step is not None and found.proposer != "tuner":
         raise ConfigError(f"{where}: step is the tuner's, and proposer is {found.proposer!r}; leave it out")
+    if wrong := _mistake_of_model(found):
+        raise ConfigError(f"{where}: {wrong}")
     if found.reverts and not found.transplants:
         raise ConfigError(f"{where}: reverts is a share of the transplants, and transplants is 0; set that, too")
     if wrong := command_table.mistake(found, found.proposer):
         raise ConfigError(f"{where}: {wrong}")
     return found
+
+
+def _mistake_of_model(found: Definition) -> str | None:
+    """Return what is wrong with the keys that are for asking a model, or None."""
+    if found.proposer == MODEL:
+        if found.prompt is None:
+            return f"prompt is missing: proposer = {MODEL!r} asks with it, such as prompt = 'refiner'"
+        if found.model:
+            return (
+                f"model is for a tool; which models proposer = {MODEL!r} asks say --model, EVOGIT_MODEL or [[models]]"
+            )
+        return None
+    defaults = {key.name: key.default for key in msgspec.structs.fields(Definition)}
+    named = next((key for key in MODEL_KEYS if getattr(found, key) != defaults[key]), None)
+    if named is None:
+        return None
+    hint = (
+        "how a tool gets its task says prompt_by" if (named, found.proposer) == ("prompt", COMMAND) else "leave it out"
+    )
+    return f"{named} is for proposer = {MODEL!r}, and it is {found.proposer!r}; {hint}"
 
 
 def _convert(content: bytes, kind: type[_StructT], where: str) -> _StructT:
@@ -221,7 +269,7 @@ def _join(path: str, key: str) -> str:
 
 
 def _all_keys(kind: type[msgspec.Struct]) -> set[str]:
-    structs = (kind, Evaluator, Stage, Stop, AgentUse) if kind is Config else (kind,)
+    structs = (kind, Evaluator, Stage, Stop, AgentUse, ModelUse) if kind is Config else (kind,)
     return {field.name for struct in structs for field in msgspec.structs.fields(struct)}
 
 

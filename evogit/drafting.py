@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from evogit import edits
-from evogit.errors import StorageError
+from evogit import edits, prompts
+from evogit.asking import count_tokens
+from evogit.errors import EvogitError, StorageError
 from evogit.hunks import Differences, Minimizer, Transplanter
 from evogit.merging import combine
 from evogit.merging.combine import meeting_point
 from evogit.model import CommitId, Craft, Edit, Operator, Plan, RepoPath, SourceFile, TreeId
 from evogit.phylogeny import Phylogeny, Trials
-from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Answer, Past, Proposer, Request
+from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Answer, Past, Proposer, Request, Resting
 from evogit.records import MAX_SIZE, Call, Merge
 from evogit.store import commits, merge, trees
 from evogit.store.merge import Merged
@@ -40,29 +41,43 @@ class Draft:
     merge: Merge | None = None
     donor: CommitId | None = None
     rewritten: Sequence[Rewritten] = ()
+    body: str = ""
     calls: Sequence[Call] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Useless:
-    """A plan that came to nothing and should not be tried again, why, and what it cost."""
+    """A plan that came to nothing and should not be tried again, why, and what it cost.
+
+    `fatal` is what the agent has to end with.
+    """
 
     why: str
     calls: Sequence[Call] = ()
+    fatal: EvogitError | None = None
 
 
 class Drafter:
     """Carries plans out as far as a tree; it measures and records nothing."""
 
-    def __init__(self, repo: Repository, task: Task, graph: Phylogeny, proposer: Proposer) -> None:
+    def __init__(
+        self,
+        repo: Repository,
+        task: Task,
+        graph: Phylogeny,
+        proposer: Proposer,
+        left_usd: Callable[[], float] = lambda: float("inf"),
+    ) -> None:
+        """Draft for one task; `left_usd` looks how much may still be spent."""
         self._repo, self._task, self._graph, self._proposer = repo, task, graph, proposer
+        self._left_usd = left_usd
         self._sources = Sources(repo, task.definition, edits.is_text)
         differences = Differences(repo, task.definition)
         self._transplanter = Transplanter(differences)
         self._minimizer = Minimizer(differences, graph.snapshot)
         self._trials = Trials(graph, counted=(OPERATION, PLACE), edit=EDIT)
 
-    def draft(self, plan: Plan) -> Draft | Useless | None:
+    def draft(self, plan: Plan) -> Draft | Useless | Resting | None:
         """Return what came of a plan; None when its operator found nothing to change this time.
 
         A parent that cannot be read is discarded from the snapshot.
@@ -75,7 +90,11 @@ class Drafter:
         if plan.operator is Operator.MERGE:
             return self._merge(plan, rng)
         # Where no hunk can be moved, the proposer makes something of the same parent.
-        return self._move(plan, rng) or self._mutate(plan.parents[0], rng)
+        return self._move(plan, rng) or self._mutate(plan, rng)
+
+    def follow(self, task: Task) -> None:
+        """Go by what people say of the task now."""
+        self._task = task
 
     def size(self, plan: Plan, draft: Draft, tree: TreeId) -> int | None:
         """Return the size of a draft's difference from the base: from that of its parent where it is an edit."""
@@ -89,32 +108,46 @@ class Drafter:
         except StorageError:
             return None  # it only decides between equals
 
-    def _mutate(self, commit: CommitId, rng: Random) -> Draft | Useless | None:
+    def _mutate(self, plan: Plan, rng: Random) -> Draft | Useless | Resting | None:
+        commit = plan.parents[0]
         try:
             tree = self._tree(commit)
             files = self._sources.read(tree)
         except StorageError as error:
             self._graph.snapshot.discard(commit, str(error))
             return None
-        found = self._proposer.propose(self._request(commit, files), rng)
         known = {file.path: file.content for file in files}
-        if not isinstance(found, Answer):
-            return self._draft(tree, found, known) if found else None
-        if found.edit is None:
-            return Useless(found.why, found.calls)
-        draft = self._draft(tree, found.edit, known)
-        return replace(draft, calls=found.calls) if draft else Useless("its change may not be made", found.calls)
 
-    def _draft(self, tree: TreeId, edit: Edit, known: Mapping[RepoPath, bytes]) -> Draft | None:
-        if edits.refusal(edit, self._task.definition, known):
-            return None
-        write = _written(self._repo, tree, edit)
-        if write() == tree:
-            return None
+        def refusal(edit: Edit) -> str | None:
+            why = edits.refusal(edit, self._task.definition, known)
+            return why or ("it changes nothing" if _written(self._repo, tree, edit)() == tree else None)
+
+        def question(template: str, limit_tokens: int) -> str:
+            told = prompts.gather(self._repo, self._task, self._graph, plan, files)
+            return prompts.build(told, limit_tokens, count_tokens, template)
+
+        request = replace(self._request(commit, files), refusal=refusal, left_usd=self._left_usd, question=question)
+        found = self._proposer.propose(request, rng)
+        if found is None or isinstance(found, Resting):
+            return found
+        answer = found if isinstance(found, Answer) else Answer(calls=(), edit=found)
+        why = answer.why if answer.edit is None else refusal(answer.edit)
+        if answer.edit is not None and not why:
+            return self._draft(tree, answer.edit, known, answer.calls)
+        return Useless(why or "", answer.calls, answer.fatal) if answer.calls or answer.fatal else None
+
+    def _draft(self, tree: TreeId, edit: Edit, known: Mapping[RepoPath, bytes], calls: Sequence[Call]) -> Draft:
         rewritten = [
             Rewritten(path, self._sources.mode(path), known.get(path), content) for path, content in edit.files.items()
         ]
-        return Draft(write=write, subject=edit.subject, params=edit.params, rewritten=rewritten)
+        return Draft(
+            write=_written(self._repo, tree, edit),
+            subject=edit.subject,
+            body=edit.body,
+            params=edit.params,
+            rewritten=rewritten,
+            calls=calls,
+        )
 
     def _move(self, plan: Plan, rng: Random) -> Draft | None:
         """Return what comes of moving whole hunks; None when there is none to move."""

@@ -9,6 +9,7 @@ EvogitError                 1   the command could not do what was asked
 ├── StorageError            6   Git refused a read or a write that should work
 │   ├── RefMoved            6   another writer moved a ref between our read and our write
 │   └── RemoteUnreachable   6   another repository could not be reached, or said nothing of use
+├── NotAuthenticated        4   whoever serves a model refused the key, or there is none
 ├── Untrusted               5   the definition of a run came from elsewhere, and nobody here said that it may run
 └── EvaluatorBroken         2   the user's evaluator itself does not work
 
@@ -29,7 +30,13 @@ class NotBetter(EvogitError):
 
 
 class ProposerBroken(EvogitError):
-    """An agent's proposals come to nothing, one after another, and cost something."""
+    """An agent's proposals come to nothing, one after another, and cost something; or nobody answers it any more."""
+
+
+class NotAuthenticated(EvogitError):
+    """Whoever serves a model refused the key, or there is none."""
+
+    exit_code = 4
 
 
 class UsageError(EvogitError):

@@ -93,6 +93,8 @@ def lack(found: Found, files: Sequence[SourceFile], caller: Mapping[str, str]) -
         return "no text file may be edited"
     if found.definition.proposer == COMMAND:
         return Tool(found.definition, caller).lack()
+    if assembly.asks_models(found.definition):
+        return None  # what a model makes of them, nobody knows
     made = assembly.proposer(found.definition)
     for seed in range(_TRIES):
         if not isinstance(made.propose(Request(files=files), Random(seed)), Answer | None):

@@ -131,13 +131,14 @@ class Edit:
     """What a proposer wants changed in its first parent.
 
     `files` maps a path to its whole new content, or to None for a deleted file. `subject` is one line that says what
-    was tried and why. `params` are the operator's own numbers, recorded so that later agents can learn from them.
-    `executable` are files that can be executed from now on; the others keep what they have.
+    was tried and why, `body` more words on it. `params` are the operator's own numbers, recorded so that later agents
+    can learn from them. `executable` are files that can be executed from now on; the others keep what they have.
     """
 
     files: Mapping[RepoPath, bytes | None]
     subject: str
     params: Mapping[str, float] = field(default_factory=dict)
+    body: str = ""
     executable: frozenset[RepoPath] = frozenset()
 
 

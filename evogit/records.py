@@ -16,12 +16,14 @@ VERSION = 1
 MAX_LINE_BYTES = 64 * 1024
 MAX_NOTE_BYTES = 4 * 1024 * 1024
 MAX_FEEDBACK_BYTES = 4 * 1024
+MAX_CALLS = 64
 MAX_SIZE = 2**53
 """Greatest size of a difference: what every reader of JSON takes for a whole number."""
 
 _Hex40 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}$")]
 _Hex64 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _Short = Annotated[str, msgspec.Meta(max_length=256)]
+_Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", gc=False):
@@ -68,14 +70,23 @@ class Merge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One call of a model, or one run of a tool that calls models itself; None is unknown. `seconds` is wall time."""
+    """One question to a model, or one run of a tool that asks models itself; `seconds` is wall time.
+
+    `outcome` is `ok`, or what went wrong. None is unknown, which is never 0. The cost of a question without the tokens
+    was reckoned from lengths.
+    """
 
     model: _Short
     outcome: _Short
-    seconds: float
-    tokens_in: int | None = None
-    tokens_out: int | None = None
-    usd: float | None = None
+    seconds: Annotated[float, msgspec.Meta(ge=0)]
+    tokens_in: _Tokens | None = None
+    tokens_out: _Tokens | None = None
+    usd: Annotated[float, msgspec.Meta(ge=0, le=1e9)] | None = None
+
+
+def spent(calls: Iterable[Call]) -> float:
+    """Return the USD these calls are known to have cost."""
+    return sum(call.usd for call in calls if call.usd is not None)
 
 
 class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="proposal", gc=False):
@@ -98,7 +109,7 @@ class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="propo
     size: Annotated[int, msgspec.Meta(ge=0, le=MAX_SIZE)] | None = None
     seen: dict[str, int] = {}
     why: _Short = ""
-    calls: list[Call] = []
+    calls: Annotated[list[Call], msgspec.Meta(max_length=MAX_CALLS)] = []
 
 
 class Lease(Record, frozen=True, kw_only=True, omit_defaults=True, tag="lease", gc=False):
@@ -129,10 +140,23 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     value: float | None = None
 
 
+class Paid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What is left of the calls of one dropped proposal, which `at` and `seed` tell from others on its candidate.
+
+    `calls` is how many there were, `usd` what is known of their cost, and `unknown` counts those of unknown cost.
+    """
+
+    at: _Short
+    seed: int
+    calls: Annotated[int, msgspec.Meta(ge=1)]
+    usd: Annotated[float, msgspec.Meta(ge=0, le=1e12)] = 0.0
+    unknown: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
 class Tombstone(Record, frozen=True, kw_only=True, omit_defaults=True, tag="tombstone", gc=False):
     """What is left of all that the agent `of` had recorded on the candidate `id`, which was dropped.
 
-    `operator` is how it was made, when it was this agent that said so.
+    `operator` is how it was made, when it was this agent that said so; `paid` is what its proposals cost.
     """
 
     of: _Short
@@ -141,6 +165,7 @@ class Tombstone(Record, frozen=True, kw_only=True, omit_defaults=True, tag="tomb
     parents: list[_Hex40]
     scores: list[Judged] = []
     operator: Operator | None = None
+    paid: list[Paid] = []
 
 
 AnyRecord = Score | Proposal | Lease | Verdict | Successor | Tombstone

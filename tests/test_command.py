@@ -71,7 +71,7 @@ def run(repo: Checkout, tmp_path: Path) -> Iterator[Run]:
 
 def _definition(script: str, **keys: object) -> str:
     """Return a definition whose tool is a shell script, which gets its task on standard input."""
-    said = {"summary": "a test's", "proposer": "command", "command": ["sh", "-c", script], "prompt": "stdin", **keys}
+    said = {"summary": "a test's", "proposer": "command", "command": ["sh", "-c", script], "prompt_by": "stdin", **keys}
     return "".join(f"{name} = {_toml(value)}\n" for name, value in said.items())
 
 
@@ -105,8 +105,8 @@ def test_what_it_changes_is_the_edit(run: Run, kind: str) -> None:
 
 
 def test_it_gets_the_task_as_asked_for(run: Run) -> None:
-    for prompt, script in (("stdin", "cat"), ("file", "cat {prompt_file}"), ("argument", "echo '{prompt}'")):
-        edit = _edit(run(f"{script} > lib/said.txt", prompt=prompt))
+    for prompt_by, script in (("stdin", "cat"), ("file", "cat {prompt_file}"), ("argument", "echo '{prompt}'")):
+        edit = _edit(run(f"{script} > lib/said.txt", prompt_by=prompt_by))
         assert (edit.files[RepoPath("lib/said.txt")] or b"").strip() == b"The task"
 
 
@@ -115,6 +115,13 @@ def test_its_commits_are_one_candidate_with_their_message(run: Run, kind: str) -
     commit = "sed -i 's/= {}/= {}/' knobs.py; git add -A; git commit -qm '{}'; "
     one = _edit(run(commit.format("1.0", "2.0", "Raise A, and say why"), kind))
     assert one.subject == "Raise A, and say why"
+    assert one.body == ""
+    more = "Since it is low. Closes #1, thanks @ada.\n\nSigned-off-by: Eve <eve@example.invalid>"
+    with_body = _edit(run(commit.format("1.0", "2.0", f"Raise A\n\n{more}"), kind))
+    assert (with_body.subject, with_body.body.partition("\n")[0]) == (
+        "Raise A",
+        "Since it is low. Closes # 1, thanks @ ada.",
+    )
     two = _edit(run(commit.format("1.0", "2.0", "First") + commit.format("0", "9", "Then raise B"), kind))
     assert two.subject == "Then raise B (and 1 more)"
     # One that does not come from what it was given says nothing.
@@ -369,7 +376,7 @@ def test_a_tool_that_is_not_on_the_path_is_seen_with_what_it_needs(run: Run, tmp
     for folder in (tmp_path, *tmp_path.parents):  # root's jobs are those of another user
         if folder != Path("/") and folder.is_relative_to("/tmp") and os.stat(folder).st_uid == os.getuid():
             folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
-    edit = _edit(run("", "bwrap", command=[str(link), "{prompt_file}"], prompt="file"))
+    edit = _edit(run("", "bwrap", command=[str(link), "{prompt_file}"], prompt_by="file"))
     assert (edit.files[RepoPath("knobs.py")] or b"").startswith(b"A = 3.0\n")
 
 
@@ -425,14 +432,14 @@ def test_every_definition_that_ships_names_its_key_and_its_model() -> None:
     [
         ({"command": []}, "command is missing: proposer = 'command' runs it"),
         ({"command": ["x", "{promt}"]}, "command has {promt}, which stands for nothing; did you mean {prompt}?"),
-        ({"prompt": "file"}, "prompt is 'file', so command needs {prompt_file}"),
+        ({"prompt_by": "file"}, "prompt_by is 'file', so command needs {prompt_file}"),
         ({"command": ["x", "{model}"]}, "command has {model}, and model is missing"),
         ({"command": ["x", "--in={files}"]}, "{files} in command has to be an argument of its own"),
         ({"command": ["x", "{env:URL}"]}, "command has {env:URL}, which is neither in environment nor in variables"),
         ({"command": ["x", "{env:A_KEY}"], "environment": ["A_KEY"]}, "everybody on the machine can read"),
         ({"home": {"../x": ""}}, "home has '../x'"),
         ({"environment": ["A=B"]}, "environment"),
-        ({"prompt": "mail"}, "prompt is 'mail': use 'file', 'stdin' or 'argument'"),
+        ({"prompt_by": "mail"}, "prompt_by is 'mail': use 'file', 'stdin' or 'argument'"),
         ({"time_limit_s": 0}, "time_limit_s is 0"),
         ({"proposer": "tuner"}, "command is for proposer = 'command', and it is 'tuner'; leave it out"),
     ],

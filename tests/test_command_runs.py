@@ -18,7 +18,7 @@ from endpoint import SUMMARY, endpoint
 _TOOL = """summary = "A shell script"
 proposer = "command"
 command = ["sh", "-c", '''{script}''']
-prompt = "stdin"
+prompt_by = "stdin"
 model = "some-model"
 selection = "greedy"
 """
@@ -67,7 +67,7 @@ def test_a_run_with_a_tool(toy: Checkout, tool: Callable[[str], Path]) -> None:
     assert "Evogit-Model: some-model" in trailers
     assert "Assisted-by: script:some-model" in trailers
     assert toy.git("show", f"{best}:knobs.py").startswith("A = 2.5\n")
-    assert "3 tokens in  0.25 USD\n" in toy.evogit("show", best).stdout
+    assert "asked    some-model: ok, 3 tokens in, 0.2500 USD, " in toy.evogit("show", best).stdout
     told = (outside / "told").read_text()
     assert "Raise the value" in told
     assert "higher is better" in told
@@ -127,6 +127,32 @@ def test_an_agent_whose_tool_only_fails_ends_soon(toy: Checkout, tool: Callable[
     assert (outside / "count").read_text() == "x\n" * 5
 
 
+def test_what_a_tool_costs_counts_for_the_budget(toy: Checkout, tool: Callable[[str], Path]) -> None:
+    outside = tool(_RAISES)
+    toy.evogit("run", "--agent", "script", "--run", "r", "--budget-usd", "0.6", expect=3)
+    assert (outside / "count").read_text() == "x\n" * 3
+    status = json.loads(toy.evogit("status", "--run", "r", "--json").stdout)
+    assert status["spent"] == {"usd": 0.75, "calls": 3, "unknown": 0}
+
+
+def test_what_was_paid_stays_known_when_candidates_are_dropped(toy: Checkout, tool: Callable[[str], Path]) -> None:
+    tool(_RAISES.replace("$3 + 0.5", "$3 - 1"))
+    toy.evogit("run", "--agent", "script", "--evals", "4", "--run", "r")
+    before = json.loads(toy.evogit("status", "--run", "r", "--json").stdout)
+    assert before["spent"] == {"usd": 0.75, "calls": 3, "unknown": 0}
+    toy.evogit("clean", "--run", "r", "--keep", "best", "--yes")
+    after = json.loads(toy.evogit("status", "--run", "r", "--json").stdout)
+    assert (after["spent"], after["dropped"]) == (before["spent"], 3)
+
+
+def test_no_budget_holds_for_a_tool_that_says_nothing_of_cost(toy: Checkout, tool: Callable[[str], Path]) -> None:
+    outside = tool("echo x >> {count}; echo A = 2.0 >> knobs.py")
+    done = toy.evogit("run", "--agent", "script", "--run", "r", "--budget-usd", "9", expect=1)
+    assert "sh does not say what its calls cost, so no budget can hold" in done.stderr
+    assert (outside / "count").read_text() == "x\n"
+    assert [record["outcome"] for record in _proposals(toy)] == ["useless"]
+
+
 def test_an_agent_ends_when_it_is_told_while_its_tool_works(toy: Checkout, tool: Callable[[str], Path]) -> None:
     outside = tool("echo x >> {count}; sleep 100")
     toy.evogit("run", "--agent", "tuner", "--evals", "1", "--run", "r")
@@ -170,12 +196,12 @@ def test_check_says_what_is_there_and_starts_nothing(toy: Checkout, tool: Callab
     assert said.splitlines()[2:] == ["keys     none set", "model    some-model", "script can be used here"]
     assert not (outside / "count").exists()
     done = json.loads(toy.evogit("agents", "check", "script", "--try", "--json").stdout)
-    assert (done["ok"], done["tool"]["edit"], done["tool"]["usd"]) == (True, "Greet the world", None)
+    assert (done["ok"], done["said"]["edit"], done["said"]["usd"]) == (True, "Greet the world", None)
     assert (outside / "count").read_text() == "x\n"
     tool("true")
     said = toy.evogit("agents", "check", "script", "--try", expect=1).stdout
     assert "script: no change: sh changed nothing that may be changed\n" in said
-    assert "it runs no tool" in toy.evogit("agents", "check", "tuner", "--try", expect=1).stdout
+    assert "it asks no model and runs no tool" in toy.evogit("agents", "check", "tuner", "--try", expect=1).stdout
 
 
 def test_a_tool_that_is_not_there_or_has_no_key_is_refused_before_anything_is_scored(toy: Checkout) -> None:

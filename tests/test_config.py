@@ -60,7 +60,7 @@ def test_the_digest_leaves_out_defaults_and_the_order_of_files() -> None:
 
 def test_shipped_definitions_are_valid() -> None:
     names = sorted(path.stem for path in resources.bundled("agents").glob("*.toml"))
-    assert {"aider", "claude", "merger", "minimizer", "surgeon", "transplanter", "tuner"} <= set(names)
+    assert {"aider", "claude", "explorer", "merger", "minimizer", "surgeon", "transplanter", "tuner"} <= set(names)
     for name in names:
         found = definitions.find(None, name)
         assert found.definition.summary
@@ -76,11 +76,30 @@ def test_every_key_of_a_definition_is_explained() -> None:
     ("text", "message"),
     [
         ('sumary = "x"', "d.toml: unknown key 'sumary'; did you mean 'summary'?"),
-        ('summary = "x"\nproposer = "tunner"', "d.toml: proposer is 'tunner': use 'command', 'surgeon' or 'tuner'"),
+        ('summary = "x"\nproposer = "tunner"', "proposer is 'tunner': use 'command', 'model', 'surgeon' or 'tuner'"),
         ('summary = "x"\nproposer = "tuner"\nselection = "best"', "selection is 'best': use 'greedy', 'origin', "),
         ('summary = "x"\nproposer = "surgeon"\nstep = 0.1', "step is the tuner's, and proposer is 'surgeon'"),
         ('summary = "x"\nproposer = "tuner"\nmerges = 2', "d.toml: merges is 2: "),
         ('summary = "x"\nproposer = "tuner"\nreverts = 0.5', "reverts is a share of the transplants"),
+        ('summary = "x"\nproposer = "model"', "d.toml: prompt is missing: proposer = 'model' asks with it"),
+        (
+            'summary = "x"\nproposer = "tuner"\nprompt = "x"',
+            "prompt is for proposer = 'model', and it is 'tuner'",
+        ),
+        ('summary = "x"\nproposer = "surgeon"\nformat = "file"', "d.toml: format is for proposer = 'model'"),
+        (
+            'summary = "x"\nproposer = "command"\ncommand = ["x", "{prompt}"]\nprompt = "argument"',
+            "d.toml: prompt is for proposer = 'model', and it is 'command'; how a tool gets its task says prompt_by",
+        ),
+        (
+            'summary = "x"\nproposer = "model"\nprompt = "refiner"\nmodel = "openai/m"',
+            "model is for a tool; which models proposer = 'model' asks say --model, EVOGIT_MODEL or [[models]]",
+        ),
+        (
+            'summary = "x"\nproposer = "model"\nprompt = "refiner"\ncommand = ["x"]',
+            "d.toml: command is for proposer = 'command', and it is 'model'; leave it out",
+        ),
+        ('summary = "x"\nproposer = "tuner"\nfallback = "tuner"', "d.toml: fallback is for proposer = 'model'"),
         ('summary = "x"\nproposer = "tuner"\nstep = 0', "d.toml: step is 0: "),
     ],
 )

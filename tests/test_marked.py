@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evogit import marked
-from evogit.model import RepoPath, SourceFile
+from evogit.model import Edit, RepoPath, SourceFile
 from evogit.proposers.protocol import Proposer, Request
 from evogit.proposers.surgeon import Surgeon
 from evogit.proposers.tuner import Tuner
@@ -25,7 +25,7 @@ _CONTENT += _START + b"RATE = 0.25\n" + _END + b"print(f(1), 8)\n"
 @pytest.mark.parametrize("proposer", [Tuner(), Surgeon()], ids=["tuner", "surgeon"])
 def test_proposers_look_for_changes_between_the_marks(proposer: Proposer, path: str) -> None:
     request = Request(files=[SourceFile(path=RepoPath(path), content=_CONTENT)])
-    edits = [edit for seed in range(60) if (edit := proposer.propose(request, Random(seed)))]
+    edits = [edit for seed in range(60) if isinstance(edit := proposer.propose(request, Random(seed)), Edit)]
     refused = [edit for edit in edits if marked.refusal(_CONTENT, edit.files[RepoPath(path)])]
     assert len(edits) > 40
     assert len(refused) < 6  # a line that is taken out beside a mark may take the mark's own line end

@@ -35,7 +35,7 @@ def _status(checkout: Checkout, run: str = RUN) -> dict[str, Any]:
 
 def _totals(status: dict[str, Any]) -> dict[str, Any]:
     agents = {row["agent"]: (row["evaluations"], row["best_value"], row["candidates"]) for row in status["agents"]}
-    same = ("candidates", "evaluations", "best", "best_value", "base_value", "problems")
+    same = ("candidates", "evaluations", "best", "best_value", "base_value", "problems", "spent")
     made = {name: (row["candidates"], row["in_best"]) for name, row in status["operators"].items()}
     return {**{name: status[name] for name in same}, "agents": agents, "operators": made}
 

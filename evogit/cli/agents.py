@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import Any
+from collections.abc import Container, Mapping, Sequence
 
 import click
 import msgspec
 
-from evogit import command_table, lineup, tryout
-from evogit.cli import confine, context
+from evogit import command_table
+from evogit.cli import checking, confine, context, models
 from evogit.cli.output import console, plain, print_json
 from evogit.command_table import COMMAND
-from evogit.config import MEANINGS
+from evogit.config import MEANINGS, MODEL, MODEL_KEYS
 from evogit.errors import EvogitError, RepositoryError, UsageError
-from evogit.proposers.command import Tool
-from evogit.store import definitions, freeze, task
+from evogit.store import definitions
 from evogit.store.definitions import Found
 from evogit.store.repository import Repository
 
@@ -24,15 +22,17 @@ from evogit.store.repository import Repository
 @click.command("agents")
 @click.argument("action", type=click.Choice(["list", "show", "check"]), default="list", metavar="[list|show|check]")
 @click.argument("name", required=False, metavar="[NAME]")
-@click.option("--try", "tried", is_flag=True, help="With check: run the agent's tool once; it may cost money")
+@models.model_option
+@click.option("--try", "tried", is_flag=True, help="With check: let the model or tool make one edit, which costs money")
 @confine.sandbox_options
 @context.json_option
-def agents_command(action: str, name: str | None, tried: bool, as_json: bool) -> None:
+def agents_command(action: str, name: str | None, named: Sequence[str], tried: bool, as_json: bool) -> None:
     """List, show or check agent definitions.
 
     `show NAME` prints a definition and what each of its keys means. `check NAME` says whether agents of it can work
-    here; exit code 1 when they cannot. NAME is a name or the path of a .toml file. Of an agent that runs a tool it says
-    which version is installed and which keys are set, and with --try whether the tool can make an edit.
+    here; exit code 1 when they cannot. NAME is a name or the path of a .toml file. Of an agent that asks a model it
+    says whether there is one, a key for it, and a price; of one that runs a tool, which version is installed and which
+    keys are set; with --try whether it can make an edit.
 
     To change an agent, copy its definition to .evogit/agents/NAME.toml of the repository and edit it there: it stands
     in for the one of that name that ships with evogit. A run keeps the definitions it was begun with.
@@ -47,15 +47,18 @@ def agents_command(action: str, name: str | None, tried: bool, as_json: bool) ->
     if action == "show":
         _show(definitions.find(_repository(), name, beside=context.here()), as_json)
         return
-    problem, tool = _check(name), _tool(name, tried=tried)
-    problem = problem or tool.pop("problem", None)
+    checked = checking.check(name, named, tried=tried)
     if as_json:
-        print_json({"name": name, "ok": problem is None, "problem": problem, **({"tool": tool} if tool else {})})
+        print_json({"name": name, "ok": checked.problem is None, "problem": checked.problem, "said": checked.facts})
     else:
-        for key, said in tool.items():
-            console().print(plain(f"{key:8} {_words(said)}"))
-        console().print(plain(f"{name} can be used here" if problem is None else f"{name}: {problem}"))
-    sys.exit(0 if problem is None else 1)
+        for line in checked.lines():
+            console().print(plain(line))
+        console().print(plain(f"{name}: {checked.problem}" if checked.problem else f"{name} can be used here"))
+    sys.exit(1 if checked.problem else 0)
+
+
+_OF_ONE: Mapping[str, Container[str]] = {COMMAND: command_table.MEANINGS, MODEL: MODEL_KEYS}
+"""Keys that say something for one proposer only."""
 
 
 def _repository() -> Repository | None:
@@ -90,8 +93,8 @@ def _list(repo: Repository | None, as_json: bool) -> None:
 
 def _show(found: Found, as_json: bool) -> None:
     said = msgspec.to_builtins(found.definition)
-    of_a_command = () if found.definition.proposer == COMMAND else command_table.MEANINGS
-    values = {key: said[key] for key in MEANINGS if key not in of_a_command}
+    others = [keys for proposer, keys in _OF_ONE.items() if proposer != found.definition.proposer]
+    values = {key: said[key] for key in MEANINGS if not any(key in keys for keys in others)}
     text = found.text.decode()
     if as_json:
         keys = {key: {"value": values[key], "meaning": MEANINGS[key]} for key in values}
@@ -105,59 +108,3 @@ def _show(found: Found, as_json: bool) -> None:
         out.print(plain(f"{key:12} {MEANINGS[key]}"))
         if key not in ("summary", "needs"):
             out.print(plain(f"{'':12} here: {'not set' if value in (None, {}, [], (), '') else value}"))
-
-
-def _check(name: str) -> str | None:
-    """Return what keeps agents of this definition from working here, or None."""
-    try:
-        repo = context.open_here()
-        found = definitions.find(repo, name, beside=context.here())
-        frozen = freeze.freeze(repo).definition
-        if not task.has_editable_file(repo, frozen):
-            return "no tracked file may be edited; name some under `editable` in evogit.toml"
-        return lineup.lack(found, lineup.editable_files(repo, frozen), os.environ)
-    except EvogitError as error:
-        return str(error)
-
-
-def _tool(name: str, *, tried: bool) -> dict[str, Any]:
-    """Return what can be said of an agent's tool: its program, version, keys, and what came of a try; and a problem."""
-    try:
-        found = definitions.find(_repository(), name, beside=context.here())
-    except EvogitError as error:
-        return {"problem": str(error)}
-    if found.definition.proposer != COMMAND:
-        return {"problem": "it runs no tool, so there is nothing to try"} if tried else {}
-    tool = Tool(found.definition, os.environ)
-    said: dict[str, Any] = {
-        "program": str(tool.program) if tool.program else None,
-        "version": tool.version(),
-        "keys": list(tool.keys_set()),
-        "model": found.definition.model or None,
-    }
-    lack = tool.lack()
-    if tried and lack is None:
-        said |= _tried(found)
-    return {**said, "problem": lack} if lack else said
-
-
-def _tried(found: Found) -> dict[str, Any]:
-    repo = _repository()
-    if repo is None:
-        return {"problem": "--try wants to be in a repository, whose choice of a sandbox holds"}
-    try:
-        answer = tryout.try_out(found.definition, confine.sandbox(repo), os.environ)
-    except EvogitError as error:
-        return {"problem": str(error)}
-    (call,) = answer.calls
-    edit = answer.edit
-    return {
-        "seconds": call.seconds, "tokens_in": call.tokens_in, "tokens_out": call.tokens_out, "usd": call.usd,
-        "edit": edit.subject if edit else None, **({} if edit else {"problem": answer.why}),
-    }  # fmt: skip
-
-
-def _words(said: object) -> str:
-    return (
-        ", ".join(map(str, said)) or "none set" if isinstance(said, list) else "unknown" if said is None else str(said)
-    )

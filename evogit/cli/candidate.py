@@ -62,7 +62,7 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         numbers = "  ".join(f"{name}={amount:.4g}" for name, amount in sorted(made.params.items()))
         out.print(plain(f"made by  {made.agent} ({made.operator.value})  seed {made.seed}  {numbers}".rstrip()))
         for call in made.calls:
-            out.print(plain(f"call     {_call(call)}"))
+            out.print(plain(f"asked    {_called(call)}"))
         if made.donor:
             donor = CommitId(made.donor)
             out.print(plain(f"donor    {donor[:12]}  {number(reading.value(donor))}  {reading.subject(donor)}"))
@@ -77,10 +77,12 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         out.print(plain(_why_unscored(reading, commit)))
 
 
-def _call(call: Call) -> str:
-    tokens = [f"{count} tokens {way}" for count, way in ((call.tokens_in, "in"), (call.tokens_out, "out")) if count]
-    cost = "cost unknown" if call.usd is None else f"{call.usd:.4g} USD"
-    return "  ".join((call.model, call.outcome, f"{call.seconds:.4g} s", *tokens, cost))
+def _called(call: Call) -> str:
+    counts = ((call.tokens_in, "in"), (call.tokens_out, "out"))
+    tokens = [f"{count:,} tokens {word}" for count, word in counts if count is not None]
+    about = "" if tokens else "about "  # it was reckoned from lengths, or is all that a tool says
+    cost = "cost unknown" if call.usd is None else f"{about}{call.usd:.4f} USD"
+    return f"{call.model}: {', '.join((call.outcome, *tokens, cost, f'{call.seconds:.3g} s'))}"
 
 
 def _show_verdict(out: Console, verdict: Verdict) -> None:

@@ -41,18 +41,28 @@ def json_option(function: _F) -> _F:
 def limit_options(function: _F) -> _F:
     """Add the options that say when to stop; `limits` reads them."""
     for name, kind, words in (
+        (
+            "budget-usd",
+            click.FloatRange(0, min_open=True),
+            "Stop when all agents of the run, on all machines, have spent this on models",
+        ),
         ("stagnation", click.IntRange(1), "Stop after this many evaluations without a better candidate"),
         ("target", float, "Stop when this score is reached"),
         ("minutes", click.FloatRange(0, min_open=True), "Stop after this time"),
         ("evals", click.IntRange(1), "Stop after this many evaluations by all agents together"),
     ):
-        function = click.option(f"--{name}", name, type=kind, help=words)(function)
+        function = click.option(f"--{name}", name.replace("-", "_"), type=kind, help=words)(function)
     return function
 
 
 def limits(stop: Stop, options: Mapping[str, float | None]) -> Stop:
     """Return the limits of the configuration with those of the options in their place."""
     return msgspec.structs.replace(stop, **{name: value for name, value in options.items() if value is not None})
+
+
+def as_options(values: Mapping[str, float | None]) -> list[str]:
+    """Return options of another process of ours that say the same."""
+    return [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value is not None]
 
 
 def now() -> datetime:

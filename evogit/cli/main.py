@@ -50,6 +50,8 @@ Exit codes:
   0    done
   1    failed
   2    wrong usage, configuration or repository state
+  3    the budget for models is spent
+  4    the key for a model is missing or was refused
   5    the definition of a run is not trusted here yet
   6    storage or remote trouble
   70   a bug in evogit; a log file is named

@@ -87,6 +87,10 @@ def _render(
         "# [[agents]]",
         '# use = "tuner"     # a name, or the path of a .toml file',
         "# count = 2",
+        "",
+        "# For agents that ask a language model (explorer, refiner, fixer); the key is read from the environment.",
+        "# [[models]]",
+        '# name = "openai/gpt-4o-mini"  # as litellm calls it; also: weight, api_base, api_key_env, prices',
     ]
     return "\n".join(lines) + "\n"
 

@@ -15,14 +15,17 @@ from rich.table import Table
 
 from evogit.cli import context
 from evogit.cli.context import Reading
+from evogit.cli.models import spent_words
 from evogit.cli.output import console, gain, local_time, number, plain, print_json, safe
 from evogit.model import CommitId
 from evogit.phylogeny import Contribution, Takeover, by_agent, by_operator, takeover
 from evogit.records import Judged, Score
 from evogit.store import humans, private
+from evogit.store.spending import Spent
 from evogit.sync import last_outcomes
 
 _COLUMNS = ("agent", "", "scored", "gains", "merges", "in best", "best", "last")
+_DEAREST = 6
 _LEFT = ("agent", "", "last")
 
 
@@ -72,6 +75,7 @@ def _status(reading: Reading) -> dict[str, object]:
         "dropped": len(reading.snapshot.dropped),
         "evaluations": reading.snapshot.evaluations,
         "takeover": asdict(over) if (over := takeover(reading.graph)) else None,
+        "spent": asdict(reading.snapshot.spending.total),
         "waiting": _waiting(reading),
         "agents": _agents(reading),
         "operators": {name: asdict(row) for name, row in by_operator(reading.graph).items()},
@@ -102,6 +106,15 @@ def _epoch(reading: Reading) -> str:
     )
 
 
+def _spent(reading: Reading) -> str:
+    """Return what models cost, in all and by agent, the dearest first."""
+    total, budget = reading.snapshot.spending.total, reading.task.definition.config.stop.budget_usd
+    each = sorted(reading.snapshot.spending.by_agent.items(), key=lambda item: (-item[1].usd, item[0]))
+    named = ", ".join(f"{agent} {spent.usd:.4f}" for agent, spent in each[:_DEAREST])
+    of = f" of {budget:g}" if budget else ""
+    return f"{spent_words(total.usd, total.calls, total.unknown)}{of} ({named})"
+
+
 def _agents(reading: Reading) -> list[dict[str, object]]:
     """Return one row for each agent: whether it lives, what it did, its best score and when it was last heard of."""
     living = set(private.living(reading.repo, reading.task.run))
@@ -125,6 +138,7 @@ def _agents(reading: Reading) -> list[dict[str, object]]:
             "evaluations": counts[agent],
             "best_value": best.get(agent),
             "last": last.get(agent),
+            "spent_usd": reading.snapshot.spending.by_agent.get(agent, Spent()).usd,
             **asdict(made.get(agent, Contribution())),
         }
         for agent in reading.snapshot.agents
@@ -156,6 +170,8 @@ def _print(out: Console, reading: Reading) -> None:
     all_of_them = len(known.candidates) + dropped
     pruned = f", {dropped} of them dropped since" if dropped else ""
     out.print(plain(f"scored   {known.evaluations} evaluations of {all_of_them} candidates{pruned}"))
+    if known.spending.total.calls:
+        out.print(plain(f"spent    {_spent(reading)}"))
     for name, row in by_operator(reading.graph).items():
         useless = f", {row.useless} came to nothing" if row.useless else ""
         out.print(plain(f"{name:8} {row.candidates} candidates, {row.gains} gains, {row.in_best} in best{useless}"))

@@ -15,6 +15,9 @@ from evogit.store.repository import Repository
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 _SUBJECT = 72
+_MAX_BODY = 4000
+_TELLING = re.compile(r"[A-Za-z][A-Za-z0-9-]*\s*:|---|diff -|Index:|#|>?From |\(cherry picked")
+"""Beginnings by which git, `git am` or a mailbox would take a line of prose for something else."""
 _PARENT = re.compile(rb"^parent ([0-9a-f]{40})$", re.MULTILINE)
 
 
@@ -34,12 +37,13 @@ def create(
     subject: str,
     committer: pygit2.Signature,
     inspired_by: Sequence[CommitId] = (),
+    body: str = "",
     assisted_by: Sequence[tuple[str, str]] = (),
 ) -> CommitId:
     """Write a candidate's commit and return its id; no ref moves.
 
     `inspired_by` are candidates that are no parents but that something was taken from, `assisted_by` the agent
-    definitions and the models that had part in it.
+    definitions and the models that had part in it, whose words subject and body may be.
 
     Raises:
         StorageError: Git would not write it.
@@ -51,7 +55,7 @@ def create(
     for use, model in assisted_by:
         name = plain_text(model)
         trailers += [("Evogit-Model", name), ("Assisted-by", f"{use}:{name}")]
-    message = _message(subject, trailers)
+    message = _message(subject, body, trailers)
     return CommitId(
         str(
             objects.write_commit(
@@ -61,11 +65,20 @@ def create(
     )
 
 
-def _message(subject: str, trailers: Sequence[tuple[str, str]]) -> str:
+def _message(subject: str, body: str, trailers: Sequence[tuple[str, str]]) -> str:
     line = textwrap.shorten(plain_text(subject) or "Change the code", _SUBJECT, placeholder="…")
     if line.startswith(("---", "diff --git")):
         line = f"Change: {line}"  # `git am` would take it for the start of a patch
-    return f"{line}\n\n" + "".join(f"{name}: {value}\n" for name, value in trailers)
+    return f"{line}\n\n{_prose(body)}" + "".join(f"{name}: {value}\n" for name, value in trailers)
+
+
+def _prose(body: str) -> str:
+    """Return paragraphs of untrusted words, wrapped; no line of them can pass for a trailer or begin a patch."""
+    paragraphs = filter(None, (plain_text(part) for part in re.split(r"\n\s*\n", body[:_MAX_BODY])))
+    return "".join(
+        "\n".join(f"  {line}" if _TELLING.match(line) else line for line in textwrap.wrap(part, _SUBJECT)) + "\n\n"
+        for part in paragraphs
+    )
 
 
 def move_branch(repo: Repository, run: RunName, agent: AgentName, to: CommitId, own: set[CommitId]) -> bool:

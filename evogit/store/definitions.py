@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from evogit.store.repository import Repository
 from evogit.store.task import Task
 
 FOLDER = ".evogit/agents"
+PROMPTS = f"{FOLDER}/prompts"
 SHIPPED = "evogit"
 _OF_A_RUN = "run "
 _MAX_BYTES = 64 * 1024
@@ -55,14 +57,14 @@ def find(repo: Repository | None, use: str, *, task: Task | None = None, beside:
         name = AgentUse(use=use).name
         if not config.is_agent_name(name):
             raise ConfigError(f"{use}: the file's name is the agents': use a-z, 0-9 and '-', as in my-tuner.toml")
-        return _parsed(name, _at_path(repo, use, beside), use)
+        return _with_own_prompt(repo, _parsed(name, _at_path(repo, use, beside), use))
     if task and use in task.definition.agents:
         return _parsed(use, task.definition.agents[use], f"{_OF_A_RUN}{task.run}")
     own = _own(repo).get(use)
     if own is not None:
-        return _parsed(use, own, f"{FOLDER}/{use}.toml")
+        return _with_own_prompt(repo, _parsed(use, own, f"{FOLDER}/{use}.toml"))
     if use in resources.definitions():
-        return _parsed(use, resources.definitions()[use], SHIPPED)
+        return _with_own_prompt(repo, _parsed(use, resources.definitions()[use], SHIPPED))
     known = names(repo, task)
     near = difflib.get_close_matches(use, known, 1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -112,6 +114,38 @@ def _parsed(name: str, text: bytes, origin: str) -> Found:
         raise ConfigError(f"agent definition {name!r} ({origin}) has more than {_MAX_BYTES} bytes")
     where = f"agents/{name}.toml" if origin == SHIPPED else origin
     return Found(name, text, origin, config.parse_definition(text, where=where))
+
+
+def _with_own_prompt(repo: Repository | None, found: Found) -> Found:
+    """Return a definition with the repository's own prompt of that name written into it, so that a run keeps it."""
+    name = found.definition.prompt or ""
+    if repo is None or not config.is_agent_name(name):
+        return found
+    path = f"{PROMPTS}/{name}.md"
+    try:
+        template = _own_prompt(repo, path)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8") from error
+    if template is None:
+        return found
+    line = f"prompt = {json.dumps(template, ensure_ascii=False)}".encode()
+    text = re.sub(rb"""(?m)^prompt[ \t]*=[ \t]*["'][^"'\r\n]*["']""", lambda _: line, found.text, count=1)
+    origin = path if found.origin == SHIPPED else f"{found.origin} and {path}"
+    made = _parsed(found.name, text, origin)
+    if made.definition.prompt != template:
+        raise ConfigError(f"{found.origin}: write `prompt = {name!r}` on a line of its own, so that {path} can be used")
+    return made
+
+
+def _own_prompt(repo: Repository, path: str) -> str | None:
+    """Return a prompt of the repository: of its work tree, or of HEAD where it has none; None when there is none."""
+    if repo.work is None:
+        entry = trees.files(repo, repo.commit(repo.head()).tree_id).get(path.encode())
+        return trees.read_blob(repo, entry.id).decode() if entry else None
+    try:
+        return (repo.work / path).read_bytes().decode()
+    except OSError:
+        return None
 
 
 def _at_path(repo: Repository | None, use: str, beside: Path | None) -> bytes:

@@ -12,7 +12,7 @@ import pygit2
 
 from evogit.errors import StorageError
 from evogit.model import AgentName, CommitId, Measurement, Plan, RunName, TreeId
-from evogit.records import AnyRecord, Call, Lease, Merge, Proposal, Score, Verdict
+from evogit.records import MAX_CALLS, AnyRecord, Call, Lease, Merge, Proposal, Score, Verdict
 from evogit.store import commits, redaction
 from evogit.store.candidate import Candidate, Event
 from evogit.store.journal import Journal
@@ -58,7 +58,14 @@ class Ledger:
         self._durability.close()
 
     def candidate(
-        self, tree: TreeId, plan: Plan, subject: str, donor: CommitId | None = None, models: Sequence[str] = ()
+        self,
+        tree: TreeId,
+        plan: Plan,
+        subject: str,
+        donor: CommitId | None = None,
+        *,
+        body: str = "",
+        models: Sequence[str] = (),
     ) -> CommitId:
         """Write a candidate's commit; it becomes visible with its first record.
 
@@ -75,6 +82,7 @@ class Ledger:
             tree=tree,
             parents=plan.parents,
             subject=subject,
+            body=body,
             committer=self._signature(),
             inspired_by=(donor,) if donor else (),
             assisted_by=[(self.writer.use, model) for model in models],
@@ -94,7 +102,8 @@ class Ledger:
         """Return the record of how a candidate was made; `seen` is what the snapshot knew when it was planned."""
         return Proposal(
             **self._header(), operator=plan.operator, use=self.writer.use, seed=plan.seed, outcome="candidate",
-            params=dict(params), seen=dict(seen or {}), merge=merge, donor=donor, size=size, calls=list(calls),
+            params=dict(params), seen=dict(seen or {}), merge=merge, donor=donor, size=size,
+            calls=list(calls[-MAX_CALLS:]),
         )  # fmt: skip
 
     def useless(self, plan: Plan, seen: Mapping[str, int], why: str, calls: Sequence[Call] = ()) -> Proposal:
@@ -102,7 +111,7 @@ class Ledger:
         return Proposal(
             **self._header(), operator=plan.operator, use=self.writer.use, seed=plan.seed, outcome="useless",
             parents=list(plan.parents), seen=dict(seen), why=commits.plain_text(why)[:256],
-            calls=list(calls),
+            calls=list(calls[-MAX_CALLS:]),
         )  # fmt: skip
 
     def score(self, tree: TreeId, measured: Measurement, sandbox: str) -> Score:

@@ -268,7 +268,7 @@ def _own(made: Pruning, agent: AgentName, start: CommitId, at: str) -> Iterator[
         yield start, Successor(**header, of=of, tip=str(tip))
     stones = [
         Tombstone(**header, of=of, id=commit, tree=shape.tree, parents=list(shape.parents), scores=list(rest.scores),
-                  operator=rest.operator)
+                  operator=rest.operator, paid=list(rest.paid))
         for commit, (shape, found) in sorted(made.dropped.items())
         for of, rest in sorted(found.items()) if (commit, of) not in made.buried
     ]  # fmt: skip

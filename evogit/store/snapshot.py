@@ -28,6 +28,7 @@ from evogit.store.candidate import Candidate, Event, is_same_measurement
 from evogit.store.journal import check_growth
 from evogit.store.ranking import Ranking
 from evogit.store.repository import Repository
+from evogit.store.spending import Spending
 
 _R = TypeVar("_R")
 _LONGEST_WAIT = 1024
@@ -74,6 +75,8 @@ class Snapshot:
         self.candidates: dict[CommitId, Candidate] = {}
         self.problems: dict[str, str] = {}
         self.evaluations = 0
+        self.spending = Spending()
+        """What models and tools cost, by anybody."""
         self.direction = direction
         self._repo = repo
         self._until = until
@@ -287,8 +290,10 @@ class Snapshot:
                 self._measured.setdefault((TreeId(record.tree), record.evaluator), event.commit)
             self._rank(candidate)
         elif isinstance(record, Proposal) and record.outcome == "useless":
+            self.spending.learn(event.commit, record)
             self._add(candidate.useless, record)
         elif isinstance(record, Proposal):
+            self.spending.learn(event.commit, record)
             # One agent writes one; were there two, every reader must still take the same.
             candidate.proposal = min(candidate.proposal or record, record, key=lambda made: (made.agent, made.seq))
         elif isinstance(record, Verdict):
@@ -313,6 +318,8 @@ class Snapshot:
         if stone.of in stones:
             return
         stones[stone.of] = stone
+        for cost in stone.paid:
+            self.spending.learn_paid(commit, stone.of, cost)
         found = self.candidates.get(commit)
         known = sum(score.agent == stone.of for score in found.scores) if found else 0
         left = self._uncounted[commit, stone.of] = max(0, len(stone.scores) - known)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pygit2
 
 from evogit.model import CommitId, Operator, RunName
-from evogit.records import AnyRecord, Judged, Lease, Proposal, Score, Successor, Tombstone, decode, decode_note
-from evogit.store import git, notes, trees
+from evogit.records import AnyRecord, Judged, Lease, Paid, Proposal, Score, Successor, Tombstone, decode, decode_note
+from evogit.store import git, notes, spending, trees
 from evogit.store.repository import Repository
 
 _FORMAT = "--format=%H %T %P"
@@ -29,6 +29,7 @@ class Rest:
 
     scores: tuple[Judged, ...] = ()
     operator: Operator | None = None
+    paid: tuple[Paid, ...] = ()
 
 
 def reachable(repo: Repository, wanted: Iterable[str], without: Iterable[str]) -> dict[CommitId, Shape]:
@@ -72,19 +73,21 @@ def rests(said: Iterable[bytes], run: RunName, writers: Container[str]) -> Mappi
 
 
 def _rest(records: Iterable[AnyRecord]) -> Rest:
-    scores, operator = [], None
+    scores, paid, operator = [], [], None
     for record in records:
         if isinstance(record, Score):
             scores.append(Judged(evaluator=record.evaluator, status=record.status, value=record.value))
-        elif isinstance(record, Proposal) and record.outcome == "candidate" and operator is None:
+        if isinstance(record, Proposal) and record.calls:
+            paid.append(spending.paid(record))
+        if isinstance(record, Proposal) and record.outcome == "candidate" and operator is None:
             operator = record.operator
-    return Rest(tuple(scores), operator)
+    return Rest(tuple(scores), operator, tuple(paid))
 
 
 def is_true(stone: Tombstone, shape: Shape, rest: Rest) -> bool:
     """Return whether a tombstone says what is so."""
     return (stone.tree, tuple(stone.parents)) == (shape.tree, shape.parents) and (
-        (tuple(stone.scores), stone.operator) == (rest.scores, rest.operator)
+        (tuple(stone.scores), stone.operator, tuple(stone.paid)) == (rest.scores, rest.operator, rest.paid)
     )
 
 

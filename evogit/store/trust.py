@@ -126,8 +126,10 @@ def require(repo: Repository, task: Task) -> None:
     shown = words if len(words) <= _SHOWN else words[:_SHOWN] + "…"
     carried = plain_text(", ".join(evaluator.carry))[:_SHOWN]
     in_sight = f", in sight of {carried} of your work tree" if carried else ""
+    servers = plain_text(", ".join(use.api_base for use in task.definition.config.models if use.api_base))[:_SHOWN]
+    sent = f", with prompts and keys for models sent to {servers}" if servers else ""
     raise Untrusted(
         f"the definition of run {task.run} came from elsewhere; it would run `{shown}` as you, on "
-        f"{task.definition.base[:12]}{in_sight}: look at both (git show {task.tip[:12]}:evogit.toml), "
+        f"{task.definition.base[:12]}{in_sight}{sent}: look at both (git show {task.tip[:12]}:evogit.toml), "
         "then say --trust to `evogit agent`"
     )

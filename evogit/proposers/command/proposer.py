@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -14,13 +14,13 @@ import pathspec
 
 from evogit import edits
 from evogit.command_table import CommandKeys
-from evogit.errors import StorageError
+from evogit.errors import ConfigError, StorageError
 from evogit.model import CommitId, Edit, RepoPath, TreeId
 from evogit.proposers.command import prompt, usage
 from evogit.proposers.command.tool import Places, Tool
 from evogit.proposers.command.usage import Usage
 from evogit.proposers.protocol import Answer, Request
-from evogit.proposers.subjects import clean, place
+from evogit.proposers.subjects import clean, place, told, told_at_length
 from evogit.records import Call
 from evogit.sandbox import MARK, Job, Launcher, Outcome
 from evogit.store import disposable, leaks, leavings
@@ -33,6 +33,9 @@ from evogit.store.trees import Entry
 
 _KEPT_OUTPUT = 4 * 1024 * 1024
 _WHY = 200
+_BODY = 2000
+_CUT_SHORT = ("failed", "stopped", "timeout")
+"""Outcomes of a run that did not come to its end, and may have said nothing for that."""
 _CACHES = (
     *("__pycache__/", "*.py[cod]", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/", "node_modules/"),
     *(".venv/", "*.orig", "*.rej", ".DS_Store", "*~", ".*.swp"),
@@ -72,12 +75,24 @@ class Command:
             return None
         try:
             text = prompt.write(self._shop.repo, self._shop.task, request.family, request.parent, request.feedback)
-            return self.run(request.parent, text, [file.path for file in request.files])
+            answer = self.run(request.parent, text, [file.path for file in request.files])
+            return self._within_budget(answer, request)
         except (OSError, StorageError) as error:
             why = self._shown(f"failed: {self.tool.name} could not be run: {error}")
             return Answer(calls=[Call(model=self._model, outcome="failed", seconds=0.0)], why=why)
         finally:
             self._clear()
+
+    def _within_budget(self, answer: Answer, request: Request) -> Answer:
+        """Return the answer; where there is a budget and the tool came to its end without a word of cost, an error."""
+        (call,) = answer.calls
+        if call.usd is not None or call.outcome in _CUT_SHORT or request.left_usd() == float("inf"):
+            return answer
+        fatal = ConfigError(
+            f"{self.tool.name} does not say what its calls cost, so no budget can hold: leave the budget out, or use a "
+            "tool that says it"
+        )
+        return Answer(calls=answer.calls, why=str(fatal), fatal=fatal)
 
     @property
     def _model(self) -> str:
@@ -143,7 +158,7 @@ class Command:
             memory_mb=keys.memory_mb,
             network=keys.network,
             tool=self.tool.program,
-            input=places.prompt if keys.prompt == "stdin" else None,
+            input=places.prompt if keys.prompt_by == "stdin" else None,
             kept=_KEPT_OUTPUT,
         )
 
@@ -169,25 +184,32 @@ class Command:
         for path, content in found.files.items():
             if content is not None and (kind := self._leak(content, _old(self._shop.repo, before, path))):
                 return f"refused: {_name(path)} looks as if it holds {kind}"
+        made = leavings.messages(self._places.work, start)
         edit = Edit(
             files={_name(path): content for path, content in found.files.items()},
-            subject=self._subject(found, start, said),
+            subject=self._subject(found, made, said),
+            body=self._body(made),
             executable=frozenset(_name(path) for path in found.executable),
         )
-        known = {_name(path) for path in before}
+        old = {path: _old(self._shop.repo, before, path) for path in found.files}
+        known = {_name(path): old.get(path, b"") for path in before}
         refused = edits.refusal(edit, self._shop.task.definition, known)
         return f"refused: {refused}" if refused else edit
 
-    def _subject(self, found: Leavings, start: CommitId, said: Usage) -> str:
-        """Return the message of its commits, or its own summary, or the names of what it changed."""
-        made = [message.partition("\n")[0] for message in leavings.messages(self._places.work, start)]
+    def _subject(self, found: Leavings, made: Sequence[str], said: Usage) -> str:
+        """Return the subject of its newest commit, or its own summary, or the names of what it changed."""
         more = f" (and {len(made) - 1} more)" if len(made) > 1 else ""
-        words = made[0] + more if made and made[0].strip() else said.summary
-        shown = self._shown(words)
+        first = made[0].partition("\n")[0] if made else ""
+        shown = self._shown(first + more if first.strip() else said.summary)
         if shown and not self._leak(shown.encode("utf-8", "replace")):
-            return shown
+            return told(shown)
         names = sorted(_name(path) for path in found.files)
         return f"Change {place(names[0], 40)}" + (f" and {len(names) - 1} more files" if len(names) > 1 else "")
+
+    def _body(self, made: Sequence[str]) -> str:
+        """Return the rest of the message of its newest commit; nothing where that may hold a key."""
+        words = made[0].partition("\n")[2].strip()[:_BODY] if made else ""
+        return "" if self._leak(words.encode("utf-8", "replace")) else told_at_length(words)
 
     def _leak(self, content: bytes, known: bytes = b"") -> str | None:
         for secret in self.tool.secrets():
