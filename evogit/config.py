@@ -41,7 +41,7 @@ _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`stop`: when an invocation ends by itself; None is never. `stagnation` counts evaluations without a new best.
 
-    `budget_usd` holds for all that was ever spent on models in the run, by any agent on any machine.
+    `budget_usd` holds for all that was ever spent on models and tools in the run, by any agent on any machine.
     """
 
     evals: _Count | None = None

@@ -136,7 +136,8 @@ def test_what_a_tool_costs_counts_for_the_budget(toy: Checkout, tool: Callable[[
 
 
 def test_what_was_paid_stays_known_when_candidates_are_dropped(toy: Checkout, tool: Callable[[str], Path]) -> None:
-    tool(_RAISES.replace("$3 + 0.5", "$3 - 1"))
+    cost = """echo '{{"type":"result","result":"Summary: Lower A","total_cost_usd":0.25}}'"""
+    tool(f'echo x >> {{count}}; echo "A = -$(wc -l < {{count}}).5" >> knobs.py; {cost}')
     toy.evogit("run", "--agent", "script", "--evals", "4", "--run", "r")
     before = json.loads(toy.evogit("status", "--run", "r", "--json").stdout)
     assert before["spent"] == {"usd": 0.75, "calls": 3, "unknown": 0}
@@ -171,7 +172,8 @@ def test_somebody_elses_tool_runs_only_when_it_is_trusted(
     toy: Checkout, tool: Callable[[str], Path], new_checkout: Callable[..., Checkout]
 ) -> None:
     """To trust the evaluator of a run is not to trust the tools of its agents, which get keys and network."""
-    outside = tool(_RAISES)
+    # Never the same files twice, whatever a tuner finds.
+    outside = tool(_RAISES + 'echo "# $(wc -l < {count})" >> knobs.py\n')
     definition = toy.path / ".evogit" / "agents" / "script.toml"
     definition.write_text(definition.read_text() + 'keys = ["A_KEY"]\nnetwork = true\n')
     toy.environment["A_KEY"] = "long-enough-to-be-one"

@@ -44,7 +44,7 @@ def limit_options(function: _F) -> _F:
         (
             "budget-usd",
             click.FloatRange(0, min_open=True),
-            "Stop when all agents of the run, on all machines, have spent this on models",
+            "Stop when all agents of the run, on all machines, have spent this on models and tools",
         ),
         ("stagnation", click.IntRange(1), "Stop after this many evaluations without a better candidate"),
         ("target", float, "Stop when this score is reached"),

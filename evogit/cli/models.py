@@ -119,7 +119,7 @@ def refuse(use: ModelUse, known: Known | Failure, budget_usd: float | None) -> N
 def spent_words(usd: float, calls: int, unknown: int) -> str:
     """Return what was spent in words."""
     more = f", {unknown} of them of unknown cost" if unknown else ""
-    return f"{usd:.4f} USD in {calls} calls of models{more}"
+    return f"{usd:.4f} USD in {calls} calls{more}"
 
 
 def _parse(text: str, known: dict[str, ModelUse]) -> ModelUse:

@@ -19,7 +19,7 @@ from evogit.model import CommitId, Edit, RepoPath, TreeId
 from evogit.proposers.command import prompt, usage
 from evogit.proposers.command.tool import Places, Tool
 from evogit.proposers.command.usage import Usage
-from evogit.proposers.protocol import Answer, Request
+from evogit.proposers.protocol import Answer, Request, Resting
 from evogit.proposers.subjects import clean, place, told, told_at_length
 from evogit.records import Call
 from evogit.sandbox import MARK, Job, Launcher, Outcome
@@ -65,14 +65,16 @@ class Command:
             work=folder / "work", home=folder / "home", temporary=folder / "tmp", prompt=folder / "task" / "task.md"
         )
 
-    def propose(self, request: Request, rng: Random) -> Answer | None:
-        """Return what came of running the tool on the request's parent.
+    def propose(self, request: Request, rng: Random) -> Answer | Resting | None:
+        """Return what came of running the tool on the request's parent; nothing is run when the budget is spent.
 
         Raises:
             Cancelled: the caller wants to stop; the tool was ended.
         """
         if request.parent is None or request.family is None:
             return None
+        if request.left_usd() <= 0:
+            return Resting()
         try:
             text = prompt.write(self._shop.repo, self._shop.task, request.family, request.parent, request.feedback)
             answer = self.run(request.parent, text, [file.path for file in request.files])
