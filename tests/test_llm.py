@@ -124,6 +124,11 @@ def test_without_a_model_nothing_begins(toy: Checkout) -> None:
     assert "none of these agents asks a model" in said
     said = toy.evogit("run", "--agent", "refiner", expect=2).stderr
     assert "agent refiner asks a language model: name one with --model NAME" in said
+    (toy.path / ".evogit" / "agents").mkdir(parents=True)
+    (toy.path / ".evogit" / "agents" / "smith.toml").write_text(_SMITH.replace("refiner", "refinr"))
+    wrong = "no prompt 'refinr'; there are: crossover, explorer, fixer, refiner; or give its text"
+    assert wrong in toy.evogit("agents", "check", "smith", expect=1).stdout
+    assert wrong in toy.evogit("run", "--agent", "smith", "--model", "openai/scripted", expect=2).stderr
 
 
 @pytest.mark.heavy

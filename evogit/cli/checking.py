@@ -88,7 +88,9 @@ def _look(found: Found, uses: Sequence[ModelUse]) -> list[str]:
 
     Raises:
         UsageError, NotAuthenticated: there is none, or one cannot be asked.
+        ConfigError: there is no prompt of the name that the definition says.
     """
+    assembly.template(found.definition)
     if not uses:
         assembly.proposer(found.definition)
     lines = []
