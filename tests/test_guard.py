@@ -199,7 +199,11 @@ def counted(function):
     inner.calls = calls
     return inner
 '''
-_TESTS = """import asyncio
+_TESTS = """'A docstring.'
+
+from __future__ import annotations
+
+import asyncio
 import unittest
 import warnings
 from dataclasses import dataclass

@@ -131,7 +131,6 @@ def install(values: Values, rewrite: Any) -> None:
     def rewritten(tree: ast.Module, *given: Any, **named: Any) -> None:
         inner(tree, *given, **named)
         _Looking().visit(tree)
-        ast.fix_missing_locations(tree)
 
     setattr(builtins, _NAME, values.seen)
     setattr(builtins, _TRUTH, values.compared)
@@ -181,5 +180,7 @@ def _looked_at_read(node: ast.expr) -> ast.expr:
 
 
 def _looked_at(node: ast.expr, name: str = _NAME) -> ast.expr:
-    call = ast.Call(func=ast.Name(id=name, ctx=ast.Load()), args=[node], keywords=[])
-    return ast.copy_location(call, node)
+    # Only what is new gets a place: some of pytest's own nodes say where they begin only, which may be below the end
+    # of what holds them.
+    function = ast.copy_location(ast.Name(id=name, ctx=ast.Load()), node)
+    return ast.copy_location(ast.Call(func=function, args=[node], keywords=[]), node)
