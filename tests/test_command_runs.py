@@ -24,6 +24,7 @@ selection = "greedy"
 """
 _RAISES = """cat > {told}; echo x >> {count}
 awk '/^A/ {{ print "A = " $3 + 0.5; next }} {{ print }}' knobs.py > new && mv new knobs.py
+echo "# $(wc -l < {count})" >> knobs.py
 echo '{{"type":"result","result":"Summary: Raise A a bit","total_cost_usd":0.25,"usage":{{"input_tokens":3}}}}'
 """
 

@@ -121,14 +121,19 @@ def test_a_takeover_is_named_by_the_youngest_that_nearly_all_descend_from(family
     assert takeover(family.graph()) is None
 
 
+@pytest.mark.heavy
 def test_status_says_when_one_clade_has_taken_over(toy: Checkout) -> None:
     (toy.path / "score.sh").write_text('read -r _ _ a < knob.txt; echo "{\\"score\\": $a}" > "$EVOGIT_RESULT"\n')
     (toy.path / "knob.txt").write_text("level = 3\n")
     (toy.path / "evogit.toml").write_text(
         CONFIG.replace("python bench.py", "sh score.sh").replace("knobs.py", "knob.txt")
     )
+    folder = toy.path / ".evogit" / "agents"
+    folder.mkdir(parents=True)
+    # Every candidate after the first gain descends from it.
+    (folder / "climber.toml").write_text('summary = "Climbs"\nproposer = "tuner"\nselection = "greedy"\n')
     toy.commit("quick")
-    toy.evogit("run", "-n", "1", "--evals", "70", "--run", "r", "--seed", "1")
+    toy.evogit("run", "--agent", "climber", "--evals", "80", "--run", "r", "--seed", "1")
     said = json.loads(toy.evogit("status", "--json").stdout)["takeover"]
     assert said["recent"] == 50
     assert said["descend"] >= 45
