@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from evogit.branch import Branch
 from evogit.drafting import Draft, Drafter, Useless
-from evogit.errors import EvaluatorBroken, RefMoved, StorageError
+from evogit.errors import EvaluatorBroken, ProposerBroken, RefMoved, StorageError
 from evogit.evaluation import Meter
 from evogit.model import AgentName, CommitId, Measurement, Operator, Plan, Status, TreeId
 from evogit.phylogeny import Phylogeny, still_open, to_measure_again
 from evogit.planning import Planner, Policy, seed_of
-from evogit.proposers.protocol import Proposer
-from evogit.records import AnyRecord
+from evogit.proposers.protocol import Proposer, Resting
+from evogit.records import AnyRecord, Call
 from evogit.sandbox import NONE, Cancelled
 from evogit.stopping import Limits
-from evogit.store import amendments, claims, commits, epochs, humans
+from evogit.store import amendments, claims, epochs, humans
 from evogit.store.humans import Humans
 from evogit.store.ledger import Ledger, Writer, made_by
 from evogit.store.packing import Packer
@@ -34,6 +35,8 @@ _TRIES = 30
 """Edits tried in one step before it counts as having found nothing new."""
 _IDLE_STEPS = 40
 _BROKEN_IN_A_ROW = 3
+_IN_VAIN_IN_A_ROW = 5
+"""Proposals that cost something and came to nothing, after which an agent spends no more."""
 _PAUSE_S = 0.2
 
 
@@ -84,20 +87,20 @@ class Agent:
         self._repo, self.task, self._parts, self._world = repo, task, parts, world
         self.graph = Phylogeny(repo, self.snapshot, task.definition.base)
         self._planner = Planner(repo, self.graph, parts.policy)
-        self._drafter = Drafter(repo, task, self.graph, parts.proposer)
+        self._drafter = Drafter(repo, task, self.graph, parts.proposer, self._left_usd)
         self._packer = Packer(repo)
         self._own = {c.id for c in self.snapshot.candidates.values() if made_by(c, writer.agent)}
         self._left = [c for c in self._own if not self.snapshot.candidates[c].is_judged]
         self._earlier = epochs.before(epochs.of(repo, task))
         self._again: list[CommitId] = []
         self._is_settled = not self._earlier
-        self._best = self._own_best()
+        self._branch = Branch(repo, task, self.snapshot, self._own)
         self._humans = Humans(repo, task.run, task.definition.base)
         self._of_people: list[CommitId] = []
         self._looked = self._discovered = world.clock()
         self._heard: float | None = None
         self._tried = self.snapshot.next_seq(writer.agent) + 1
-        self._idle = self._broken = 0
+        self._idle = self._broken = self._in_vain = 0
 
     def run(self) -> str | None:
         """Step until a limit, a wish to stop, or nothing left to try, and return the reason.
@@ -106,6 +109,7 @@ class Agent:
 
         Raises:
             EvaluatorBroken: the base, or one candidate after another, cannot be scored at all.
+            ProposerBroken: one proposal after another cost something and came to nothing.
             StorageError: the store cannot be read or written.
         """
         while True:
@@ -131,7 +135,7 @@ class Agent:
 
         Raises:
             Cancelled: the evaluation was interrupted; nothing of the step is kept.
-            EvaluatorBroken, StorageError: as for `run`.
+            EvaluatorBroken, ProposerBroken, StorageError: as for `run`.
         """
         if due := self._due():
             return self._score_one_of(due)
@@ -162,6 +166,7 @@ class Agent:
     def _hear_people(self) -> None:
         """Learn what people want of the run, and which commits of theirs are ours to score."""
         self.task = amendments.follow(self._repo, self.task)
+        self._drafter.follow(self.task)
         self.snapshot.problems.pop("task", None)
         if self.task.problem:
             self.snapshot.problems["task"] = self.task.problem
@@ -190,20 +195,12 @@ class Agent:
             self._again = to_measure_again(self._repo, self.graph, self._earlier)
             self._is_settled = not self._again  # asked once more at the end: what others were at may be known by now
             if self._is_settled:
-                self._settle_in()
+                self._branch.settle_in(self.ledger.writer.agent)
         if self._again:
             self._parts.limits.begin_epoch()  # measuring again makes nothing better, and is no stagnation
         elif self.snapshot.best_value is None:
             raise EvaluatorBroken(self.snapshot.why_unscored(base))
         return self._again
-
-    def _settle_in(self) -> None:
-        """Begin to evolve in a new epoch, from what is the best in it of what we made."""
-        self._best = self._own_best()
-        value = self.graph.value
-        own = [commit for commit in self._own if value(commit) is not None and value(commit) == self._best]
-        if own and self._best != value(self.task.definition.base):
-            self._point_branch_at(min(own))
 
     def _score_one_of(self, due: list[CommitId]) -> Outcome:
         """Score the first of these that nobody claims; when all are claimed, wait for those who are at it."""
@@ -264,34 +261,84 @@ class Agent:
             draft = self._drafter.draft(plan) if plan else None
             if plan is None or draft is None:
                 continue
+            if isinstance(draft, Resting):
+                self._world.sleep(_PAUSE_S)
+                return Outcome.WAITED
             if isinstance(draft, Useless):
-                self._give_up(plan, draft.why)
+                self._give_up(plan, draft.why, draft.calls)
+                if draft.fatal:
+                    raise draft.fatal
+                if draft.calls:
+                    return self._paid_in_vain(draft.why)  # it took long: first look what else has to be done
                 continue
             tree = draft.write()
             known = self.snapshot.measured(tree)
             if known is None:
+                self._in_vain = 0
                 self._try(plan, draft, tree)
                 return Outcome.SCORED
-            if plan.operator is Operator.MERGE:
-                self._give_up(plan, f"it gives the tree of {known[:12]}, which was measured")
+            if plan.operator is Operator.MERGE or draft.calls:
+                why = f"it gives the tree of {known[:12]}, which was measured"
+                self._give_up(plan, why, draft.calls)
+                if draft.calls:
+                    return self._paid_in_vain(why)
         return Outcome.NOTHING_NEW
 
+    def _paid_in_vain(self, why: str) -> Outcome:
+        self._in_vain += 1
+        if self._in_vain >= _IN_VAIN_IN_A_ROW:
+            raise ProposerBroken(f"its proposals came to nothing {self._in_vain} times in a row, the last: {why}")
+        return Outcome.NOTHING_NEW
+
+    def _left_usd(self) -> float:
+        """Look how much of the budget is left, after what all agents known here have spent."""
+        if not self._parts.limits.has_budget:
+            return float("inf")
+        self.snapshot.refresh()
+        return self._parts.limits.left_usd(self.snapshot)
+
     def _try(self, plan: Plan, draft: Draft, tree: TreeId) -> None:
-        """Evaluate, commit and record; the commit and its records become visible together."""
+        """Evaluate, commit and record; the commit and its records become visible together.
+
+        What cost money becomes visible before it is evaluated.
+        """
         seen = self.snapshot.seen()
+        if draft.calls:
+            self._publish(plan, draft, tree, seen)
+            return
         measured = self._measure(tree)
         # Written again, as loose objects: nothing led to the tree while it was measured, and a `git repack -a -d` that
         # began meanwhile, and may still be running, drops such objects when they are packed.
         tree = draft.write()
-        commit = self.ledger.candidate(tree, plan, draft.subject)
-        proposal = self.ledger.proposal(plan, draft.params, seen, draft.merge)
+        commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor)
+        size = self._drafter.size(plan, draft, tree) if self._may_lead(measured) else None
+        proposal = self.ledger.proposal(plan, draft.params, seen, draft.merge, donor=draft.donor, size=size)
         self._own.add(commit)
         self._record(commit, tree, measured, [proposal])
         self._pack()
 
-    def _give_up(self, plan: Plan, why: str) -> None:
-        """Record that a plan came to nothing, so that nobody tries it again."""
-        useless = self.ledger.useless(plan, self.snapshot.seen(), why)
+    def _publish(self, plan: Plan, draft: Draft, tree: TreeId, seen: Mapping[str, int]) -> None:
+        """Keep at once what cost time or money, then score it: it is not lost if this process is killed meanwhile."""
+        # Those that gave no answer, or one of no use, had no part in it.
+        models = dict.fromkeys(call.model for call in draft.calls if call.outcome == "ok")
+        commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor, body=draft.body, models=list(models))
+        size = self._drafter.size(plan, draft, tree)
+        proposal = self.ledger.proposal(
+            plan, draft.params, seen, draft.merge, donor=draft.donor, size=size, calls=draft.calls
+        )
+        self._own.add(commit)
+        self._write(commit, [proposal], f"evogit: propose {commit[:12]}\n")
+        self._record(commit, tree, self._measure(tree), [])
+        self._pack()
+
+    def _may_lead(self, measured: Measurement) -> bool:
+        """Return whether nothing known is better: between equals the size of the difference decides."""
+        best = self.snapshot.best_value
+        return measured.value is not None and (best is None or not self.snapshot.is_better(best, measured.value))
+
+    def _give_up(self, plan: Plan, why: str, calls: Sequence[Call] = ()) -> None:
+        """Record that a plan came to nothing, so that nobody tries it again, and what it cost."""
+        useless = self.ledger.useless(plan, self.snapshot.seen(), why, calls)
         self._write(plan.parents[0], [useless], f"evogit: useless {plan.operator.value} of {plan.parents[0][:12]}\n")
 
     def _pack(self) -> None:
@@ -317,7 +364,7 @@ class Agent:
             self._left.append(commit)
         if self._broken >= _BROKEN_IN_A_ROW:
             raise EvaluatorBroken(f"the evaluator broke {self._broken} times in a row: {measured.feedback}")
-        self._move_branch(commit, measured)
+        self._branch.follow(commit, measured.value, self.ledger.writer.agent)
 
     def _write(self, commit: CommitId, records: list[AnyRecord], message: str) -> None:
         try:
@@ -332,29 +379,3 @@ class Agent:
         self.ledger = Ledger(self._repo, self.snapshot, replace(lost.writer, agent=self._world.new_name()))
         self.ledger.take_over(lost)
         lost.close()
-
-    def _move_branch(self, commit: CommitId, measured: Measurement) -> None:
-        value, is_own = measured.value, commit in self._own
-        if value is None or (self._best is not None and not self.snapshot.is_better(value, self._best)):
-            return
-        if is_own or commit == self.task.definition.base:
-            self._best = value
-        if is_own:
-            self._point_branch_at(commit)
-
-    def _point_branch_at(self, commit: CommitId) -> None:
-        try:
-            commits.move_branch(self._repo, self.task.run, self.ledger.writer.agent, commit, self._own)
-        except StorageError as error:
-            # The branch only serves people: a user's branch `evogit` may block it, and the score is stored already.
-            self.snapshot.problems["branch"] = str(error)
-
-    def _own_best(self) -> float | None:
-        """Return the best score of the base and our own candidates: what our branch has to beat."""
-        best: float | None = None
-        for commit in (self.task.definition.base, *self._own):
-            found = self.snapshot.candidates.get(commit)
-            value = found.value(self.snapshot.evaluator) if found else None
-            if value is not None and (best is None or self.snapshot.is_better(value, best)):
-                best = value
-        return best

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,17 +12,22 @@ from pathlib import Path
 
 from evogit import resources
 from evogit.agent import Agent, Parts, World
-from evogit.config import Definition, Stop
+from evogit.asking import ModelProposer
+from evogit.command_table import COMMAND
+from evogit.config import MODEL, Definition, ModelUse, Stop
+from evogit.errors import ConfigError, UsageError
 from evogit.evaluation import CommandMeter, Context, instructions, preparing
 from evogit.evaluator_table import INSTRUCTIONS, Evaluator
+from evogit.llm import Caller, Failure, Known, Models
 from evogit.model import AgentName
 from evogit.planning import Policy
+from evogit.proposers.command import Command, Workshop
 from evogit.proposers.protocol import Proposer
 from evogit.proposers.surgeon import Surgeon
-from evogit.proposers.tuner import Tuner
+from evogit.proposers.tuner import STEP, Tuner
 from evogit.sandbox import Launcher, Sandbox
 from evogit.stopping import Limits
-from evogit.store import private, repository, scratch, trust
+from evogit.store import definitions, private, repository, scratch, trust
 from evogit.store.export import Export
 from evogit.store.known_tests import KnownCosts, KnownTests
 from evogit.store.ledger import Writer
@@ -44,17 +51,90 @@ class Invocation:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     stopped: Callable[[], str | None]
+    models: Sequence[ModelUse] = ()
 
 
-def proposer(definition: Definition) -> Proposer:
-    """Return the proposer a definition names."""
-    known: Mapping[str, Callable[[], Proposer]] = {"surgeon": Surgeon, "tuner": Tuner}
-    return known[definition.proposer]()
+def proposer(definition: Definition, *, models: Models | None = None, workshop: Workshop | None = None) -> Proposer:
+    """Return the proposer a definition names: `models` are those it may ask, `workshop` is where a tool runs.
+
+    Raises:
+        UsageError: it asks models, and there are none; or the tool is not installed, or lacks a key.
+    """
+    if definition.proposer == COMMAND:
+        assert workshop is not None
+        made = Command(definition, workshop)
+        if lack := made.tool.lack():
+            raise UsageError(f"{lack}; `evogit agents check` looks for it")
+        return made
+    if definition.proposer == MODEL:
+        if models is None:
+            raise UsageError(
+                "these agents ask a language model: name one with --model NAME, EVOGIT_MODEL, or [[models]] in "
+                "evogit.toml"
+            )
+        return ModelProposer(
+            models=models, template=template(definition), format=definition.format, repairs=definition.repairs,
+            fallback=_offline(definition.fallback) if definition.fallback else None,
+        )  # fmt: skip
+    return _offline(definition.proposer, definition.step)
+
+
+def template(definition: Definition) -> str:
+    """Return the words of a definition's question: those of the prompt it names, or its own.
+
+    Raises:
+        ConfigError: there is no such prompt.
+    """
+    named = definition.prompt or ""
+    known = resources.prompts()
+    if named in known or "\n" in named:
+        return known.get(named, named)
+    raise ConfigError(f"no prompt {named!r}; there are: {', '.join(known)}; or give its text, in several lines")
+
+
+def _offline(name: str, step: float | None = None) -> Proposer:
+    known: Mapping[str, Callable[[], Proposer]] = {
+        "surgeon": Surgeon,
+        "tuner": lambda: Tuner(step=step or STEP),
+    }
+    return known[name]()
+
+
+def asks_models(definition: Definition) -> bool:
+    """Return whether agents of a definition need a model."""
+    return definition.proposer == MODEL
+
+
+@contextmanager
+def models_aside(uses: Sequence[ModelUse], environment: Mapping[str, str]) -> Iterator[tuple[Models, Caller]]:
+    """Give a way to ask models outside of any agent; its process is gone at the end."""
+    launcher = Launcher()
+    with tempfile.TemporaryDirectory(prefix="evogit-models-") as folder:
+        caller = Caller(launcher, Path(folder), environment, lambda: False)
+        try:
+            yield Models(uses, caller, time.monotonic, time.sleep, lambda: False), caller
+        finally:
+            caller.close()
+            launcher.close()
+
+
+def look_at_models(uses: Sequence[ModelUse], environment: Mapping[str, str]) -> list[Known | Failure]:
+    """Return what is known of each model, without asking any of them."""
+    with models_aside(uses, environment) as (_, caller):
+        return [caller.look(use) for use in uses]
 
 
 def policy(definition: Definition) -> Policy:
     """Return how agents of a definition choose parents."""
-    return Policy(selection=definition.selection, merges=definition.merges, features=definition.features)
+    return Policy(
+        selection=definition.selection,
+        features=definition.features,
+        merges=definition.merges,
+        minimizes=definition.minimizes,
+        transplants=definition.transplants,
+        reverts=definition.reverts,
+        widens=definition.widens,
+    )
 
 
 def refuse_missing(evaluator: Evaluator, caller: Mapping[str, str]) -> None:
@@ -121,23 +201,26 @@ class Crew:
             ConfigError: there is no such definition.
             UsageError, RepositoryError, StorageError: as the parts say.
         """
-        definition = resources.definition(invocation.use)
+        found = definitions.find(repo, invocation.use, task=task)
+        definition = found.definition
         repository.refuse_read_only(repo)
-        self._repo, self._task, self._use = repo, task, invocation.use
+        trust.require_tool(repo, found.name, definition, found.text)
+        self._repo, self._task, self._use, self._definition = repo, task, found.name, definition
         self._environment, self._before = invocation.environment, 0
-        self._names = [private.free_name(repo, task.run, invocation.use)]
+        self._names = [private.free_name(repo, task.run, found.name)]
         self.mended = private.repair(repo, task.run, self._names[0])
         self._launcher = Launcher(lambda: invocation.stopped() is not None, invocation.sandbox)
         self._folder = scratch.folder(repo, task.run, self.name)
+        self._models = self._asked(invocation) if invocation.models else None
         self._parts = Parts(
-            proposer=proposer(definition),
+            proposer=self._proposer(task),
             policy=policy(definition),
             meter=meter(repo, task, self._folder, self._launcher, invocation.environment),
             limits=Limits(invocation.stop, invocation.session, invocation.clock),
             sandbox=self._launcher.kind,
         )
         writer = Writer(
-            run=task.run, agent=self.name, session=invocation.session, use=invocation.use,
+            run=task.run, agent=self.name, session=invocation.session, use=found.name,
             evaluator=task.definition.evaluator, host=invocation.host, person=invocation.person, now=invocation.now,
         )  # fmt: skip
         self._world = World(
@@ -145,6 +228,18 @@ class Crew:
             new_name=self._another_name,
         )  # fmt: skip
         self.agent = Agent(repo, task, writer, self._parts, self._world)
+
+    def _asked(self, invocation: Invocation) -> Models:
+        def stopped() -> bool:
+            return invocation.stopped() is not None
+
+        caller = Caller(self._launcher, self._folder, invocation.environment, stopped)
+        return Models(invocation.models, caller, invocation.clock, invocation.sleep, stopped)
+
+    @property
+    def is_over_budget(self) -> bool:
+        """Whether the money is spent."""
+        return self._parts.limits.left_usd(self.agent.snapshot) <= 0
 
     @property
     def name(self) -> AgentName:
@@ -167,7 +262,7 @@ class Crew:
         self._launcher.end_companions()  # a server of the evaluator before
         measuring = meter(self._repo, old.task, self._folder, self._launcher, self._environment)
         self._parts.limits.begin_epoch()
-        self._parts = replace(self._parts, meter=measuring)
+        self._parts = replace(self._parts, meter=measuring, proposer=self._proposer(old.task))
         writer = replace(old.ledger.writer, evaluator=old.task.definition.evaluator)
         self.agent = Agent(self._repo, old.task, writer, self._parts, self._world)
         self._before += old.evaluated
@@ -180,6 +275,11 @@ class Crew:
         scratch.remove(self._folder)
         for name in self._names:
             name.release()
+
+    def _proposer(self, task: Task) -> Proposer:
+        folder = self._folder / "tool"
+        shop = Workshop(repo=self._repo, task=task, folder=folder, launcher=self._launcher, caller=self._environment)
+        return proposer(self._definition, models=self._models, workshop=shop)
 
     def _another_name(self) -> AgentName:
         self._names.append(private.free_name(self._repo, self._task.run, self._use))

@@ -8,18 +8,23 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 
+from evogit import command_table
+from evogit.command_table import COMMAND
 from evogit.errors import ConfigError
 from evogit.evaluator_table import Evaluator, Mode, ResultKind, Stage, mistake
 from evogit.evaluator_table import digest as evaluator_digest
 from evogit.model import Direction
+from evogit.model_table import ModelUse
+from evogit.model_table import mistake as models_mistake
 
 __all__ = [
-    "FILE_NAME", "AgentUse", "Config", "Definition", "Evaluator", "Stop", "evaluator_digest", "parse",
-    "parse_definition",
+    "FILE_NAME", "MEANINGS", "AgentUse", "Config", "Definition", "Evaluator", "ModelUse", "Stop", "evaluator_digest",
+    "is_agent_name", "is_path", "parse", "parse_definition",
 ]  # fmt: skip
 
 FILE_NAME = "evogit.toml"
@@ -28,30 +33,37 @@ _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 _Positive = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
 _Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
-_WORDS: Mapping[str, Sequence[str]] = {
-    "evaluator.result": get_args(ResultKind),
-    "evaluator.mode": get_args(Mode),
-}
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_AGENT_NAME = r"(?!person$|u$|u-|kept$|kept-)[a-z0-9][a-z0-9-]{0,40}"
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`stop`: when an invocation ends by itself; None is never. `stagnation` counts evaluations without a new best."""
+    """`stop`: when an invocation ends by itself; None is never. `stagnation` counts evaluations without a new best.
+
+    `budget_usd` holds for all that was ever spent on models and tools in the run, by any agent on any machine.
+    """
 
     evals: _Count | None = None
     minutes: _Positive | None = None
     target: _Finite | None = None
     stagnation: _Count | None = None
+    budget_usd: _Positive | None = None
 
 
 class AgentUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[agents]]`: a definition by its name, and how many processes of it.
+    """`[[agents]]`: a definition by its name or by the path of its file, and how many processes of it.
 
-    `person`, `u` and what begins with `u-` stand for people.
+    `person`, `u` and what begins with `u-` stand for people, `kept` and what begins with `kept-` for what was pruned.
     """
 
-    use: Annotated[str, msgspec.Meta(pattern="^(?!person$|u$|u-)[a-z0-9][a-z0-9-]{0,40}$")]
+    use: Annotated[str, msgspec.Meta(pattern=rf"^(?:{_AGENT_NAME}|[^\x00]+\.toml)$", max_length=4096)]
     count: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+
+    @property
+    def name(self) -> str:
+        """The definition's name; that of a file is the file's."""
+        return PurePosixPath(self.use).stem if is_path(self.use) else self.use
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,9 +75,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     protected: tuple[_Text, ...] = ()
     stop: Stop = Stop()
     evaluator: Evaluator
-    agents: tuple[AgentUse, ...] = (AgentUse(use="tuner"),)
+    agents: tuple[AgentUse, ...] = ()
+    models: tuple[ModelUse, ...] = ()
 
 
+MODEL = "model"
+ProposerName = Literal["command", "model", "surgeon", "tuner"]
+Format = Literal["blocks", "function", "file", "diff"]
 Selection = Literal[
     "greedy",
     "origin",
@@ -82,18 +98,71 @@ Selection = Literal[
 ]
 
 
-class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An agent definition, `agents/<name>.toml`.
-
-    `selection` is how it chooses what to edit; `features`, for `elites`, are metrics with the width of a cell.
-    `merges` is the share of its plans that merge two or more lineages while any are promising; the others edit one.
-    """
+class Definition(command_table.CommandKeys, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An agent definition, `agents/<name>.toml`; `MEANINGS` says what each key means."""
 
     summary: _Text
-    proposer: Literal["surgeon", "tuner"]
+    needs: str = ""
+    proposer: ProposerName
     selection: Selection = "greedy"
-    features: dict[_Text, Annotated[float, msgspec.Meta(gt=0)]] = {}
-    merges: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    features: dict[_Text, Annotated[float, msgspec.Meta(gt=0)]] = msgspec.field(default_factory=dict)
+    merges: _Share = 0.0
+    minimizes: _Share = 0.0
+    transplants: _Share = 0.0
+    reverts: _Share = 0.0
+    widens: _Share = 0.0
+    step: Annotated[float, msgspec.Meta(gt=0, le=3)] | None = None
+    prompt: Annotated[str, msgspec.Meta(min_length=1, max_length=32_768)] | None = None
+    format: Format = "blocks"
+    repairs: Annotated[int, msgspec.Meta(ge=0, le=8)] = 2
+    fallback: Literal["surgeon", "tuner"] | None = None
+
+
+MEANINGS: Mapping[str, str] = {
+    "summary": "what agents of it do, in a line",
+    "needs": "what a repository or a run has to have for them, in a line",
+    "proposer": "what makes an edit where nothing else is planned, or nothing came of it",
+    "selection": f"which candidate a plan starts from: {', '.join(get_args(Selection))}; README.md has a line on each",
+    "features": "for the selection elites: metrics that tell kinds apart, each with the width of a cell",
+    "merges": "share of the plans that merge two or more lineages, while any are promising",
+    "minimizes": "share of the other plans that try the best candidate with some hunks left out",
+    "transplants": "share of what is left of the plans that take hunks over from another lineage",
+    "reverts": "share of the transplants that take back hunks of the parent's own, and take none over",
+    "widens": "share of the other plans, at most, that start far from the best while it does not get better",
+    "step": "how far the tuner's first step in a lineage goes, relative to a constant's size (0.3)",
+    "prompt": "for the proposer model: explorer, refiner or fixer, or the text of a question, Markdown for Jinja",
+    "format": "how a model writes edits: blocks (search and replace), function (whole ones), file (whole ones), diff",
+    "repairs": "how often an answer that cannot be applied goes back to the model with the reason",
+    "fallback": "what makes edits while no model answers, surgeon or tuner; without it the agent ends",
+    **command_table.MEANINGS,
+}
+"""What each key of an agent definition means."""
+
+
+MODEL_KEYS = ("prompt", "format", "repairs", "fallback")
+"""The keys that say something of asking a model, and nothing else."""
+
+
+def is_path(use: str) -> bool:
+    """Return whether a `use` is the path of a file, and not a name."""
+    return use.endswith(".toml")
+
+
+def is_agent_name(text: str) -> bool:
+    """Return whether agents' definitions may be called so."""
+    return re.fullmatch(_AGENT_NAME, text) is not None
+
+
+_WORDS: Mapping[str, Sequence[str]] = {
+    "direction": tuple(Direction),
+    "evaluator.result": get_args(ResultKind),
+    "evaluator.mode": get_args(Mode),
+    "proposer": get_args(ProposerName),
+    "prompt_by": get_args(command_table.PromptBy),
+    "selection": get_args(Selection),
+    "format": get_args(Format),
+    "fallback": ("surgeon", "tuner"),
+}
 
 
 def parse(content: bytes, *, where: str = FILE_NAME) -> Config:
@@ -112,6 +181,8 @@ def parse(content: bytes, *, where: str = FILE_NAME) -> Config:
             f"{where}: direction is {found.direction.value!r}, and evaluator.result = {found.evaluator.result!r} "
             "is a cost, of which less is better: direction = 'minimize'"
         )
+    if wrong_models := models_mistake(found.models):
+        raise ConfigError(f"{where}: models {wrong_models}")
     return found
 
 
@@ -121,7 +192,36 @@ def parse_definition(content: bytes, *, where: str) -> Definition:
     Raises:
         ConfigError: as for `parse`.
     """
-    return _convert(content, Definition, where)
+    found = _convert(content, Definition, where)
+    if found.step is not None and found.proposer != "tuner":
+        raise ConfigError(f"{where}: step is the tuner's, and proposer is {found.proposer!r}; leave it out")
+    if wrong := _mistake_of_model(found):
+        raise ConfigError(f"{where}: {wrong}")
+    if found.reverts and not found.transplants:
+        raise ConfigError(f"{where}: reverts is a share of the transplants, and transplants is 0; set that, too")
+    if wrong := command_table.mistake(found, found.proposer):
+        raise ConfigError(f"{where}: {wrong}")
+    return found
+
+
+def _mistake_of_model(found: Definition) -> str | None:
+    """Return what is wrong with the keys that are for asking a model, or None."""
+    if found.proposer == MODEL:
+        if found.prompt is None:
+            return f"prompt is missing: proposer = {MODEL!r} asks with it, such as prompt = 'refiner'"
+        if found.model:
+            return (
+                f"model is for a tool; which models proposer = {MODEL!r} asks say --model, EVOGIT_MODEL or [[models]]"
+            )
+        return None
+    defaults = {key.name: key.default for key in msgspec.structs.fields(Definition)}
+    named = next((key for key in MODEL_KEYS if getattr(found, key) != defaults[key]), None)
+    if named is None:
+        return None
+    hint = (
+        "how a tool gets its task says prompt_by" if (named, found.proposer) == ("prompt", COMMAND) else "leave it out"
+    )
+    return f"{named} is for proposer = {MODEL!r}, and it is {found.proposer!r}; {hint}"
 
 
 def _convert(content: bytes, kind: type[_StructT], where: str) -> _StructT:
@@ -152,14 +252,14 @@ def _explain(message: str, table: dict[str, Any], kind: type[msgspec.Struct]) ->
     if isinstance(value, float) and not math.isfinite(value):
         what = "expected a finite number"
     elif what.startswith("Invalid enum value"):
-        words = _WORDS.get(path, tuple(Direction))
+        words = _WORDS[path]
         what = f"use {', '.join(repr(str(word)) for word in words[:-1])} or {str(words[-1])!r}"
     elif path.endswith(".function"):
         what = "expected a module and a function in it, such as 'bench:score'"
     elif ".preload[" in path:
         what = "expected the name of a module, such as 'numpy'"
     elif path.endswith(".use"):
-        what = "expected the name of an agent definition, such as 'tuner'"
+        what = "expected the name of an agent definition, such as 'tuner', or the path of a .toml file"
     what = what.replace(" | null", "")
     return f"{path or 'the file'} is {value!r}: {what[:1].lower()}{what[1:]}"
 
@@ -169,7 +269,7 @@ def _join(path: str, key: str) -> str:
 
 
 def _all_keys(kind: type[msgspec.Struct]) -> set[str]:
-    structs = (kind, Evaluator, Stage, Stop, AgentUse) if kind is Config else (kind,)
+    structs = (kind, Evaluator, Stage, Stop, AgentUse, ModelUse) if kind is Config else (kind,)
     return {field.name for struct in structs for field in msgspec.structs.fields(struct)}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from evogit import assembly, resources
+from evogit import assembly
 from evogit.errors import EvogitError, UsageError
 from evogit.evaluation import CommandMeter, sight
 from evogit.model import Measurement, Status
@@ -85,8 +85,6 @@ def _check_repository(repo: Repository) -> Iterator[Finding]:
 def _check_configuration(repo: Repository) -> Iterator[Finding]:
     frozen = freeze.freeze(repo)
     definition = frozen.definition
-    for use in definition.config.agents:
-        resources.definition(use.use)
     if not task.has_editable_file(repo, definition):
         yield _problem("no tracked file may be edited; name some under `editable` in evogit.toml")
     yield _ok(f"evogit.toml is valid; {len(definition.files)} files are protected, such as {_few(definition.files)}")

@@ -1,52 +1,83 @@
-"""From a plan to a tree that can be measured: a proposer's edit of one parent, or a merge of several."""
+"""From a plan to a tree that can be measured: a proposer's edit of one parent, hunks moved, or a merge of several."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
-from evogit import edits
-from evogit.errors import StorageError
+from evogit import edits, prompts
+from evogit.asking import count_tokens
+from evogit.errors import EvogitError, StorageError
+from evogit.hunks import Differences, Minimizer, Transplanter
 from evogit.merging import combine
 from evogit.merging.combine import meeting_point
-from evogit.model import CommitId, Operator, Plan, RepoPath, SourceFile, TreeId
+from evogit.model import CommitId, Craft, Edit, Operator, Plan, RepoPath, SourceFile, TreeId
 from evogit.phylogeny import Phylogeny, Trials
-from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Past, Proposer, Request
-from evogit.records import Merge
-from evogit.store import commits, trees
-from evogit.store.candidate import Candidate
+from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Answer, Past, Proposer, Request, Resting
+from evogit.records import MAX_SIZE, Call, Merge
+from evogit.store import commits, merge, trees
+from evogit.store.merge import Merged
 from evogit.store.repository import Repository
+from evogit.store.sizes import Rewritten
 from evogit.store.sources import Sources
 from evogit.store.task import Task
+
+_CRAFTS = frozenset(Craft) - {Craft.EDIT}
+_EDITS = frozenset({OPERATION, PLACE, EDIT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A candidate in the making: `write` writes its tree as fresh objects, each time it is called."""
+    """A candidate in the making: `write` writes its tree as fresh objects, each time it is called.
+
+    `donor` is a candidate a change was taken from; `rewritten` are an edit's files, which tell the candidate's size.
+    `calls` are what it cost.
+    """
 
     write: Callable[[], TreeId]
     subject: str
     params: Mapping[str, float] = field(default_factory=dict)
     merge: Merge | None = None
+    donor: CommitId | None = None
+    rewritten: Sequence[Rewritten] = ()
+    body: str = ""
+    calls: Sequence[Call] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Useless:
-    """A plan that came to nothing and should not be tried again, and why."""
+    """A plan that came to nothing and should not be tried again, why, and what it cost.
+
+    `fatal` is what the agent has to end with.
+    """
 
     why: str
+    calls: Sequence[Call] = ()
+    fatal: EvogitError | None = None
 
 
 class Drafter:
     """Carries plans out as far as a tree; it measures and records nothing."""
 
-    def __init__(self, repo: Repository, task: Task, graph: Phylogeny, proposer: Proposer) -> None:
+    def __init__(
+        self,
+        repo: Repository,
+        task: Task,
+        graph: Phylogeny,
+        proposer: Proposer,
+        left_usd: Callable[[], float] = lambda: float("inf"),
+    ) -> None:
+        """Draft for one task; `left_usd` looks how much may still be spent."""
         self._repo, self._task, self._graph, self._proposer = repo, task, graph, proposer
+        self._left_usd = left_usd
         self._sources = Sources(repo, task.definition, edits.is_text)
+        differences = Differences(repo, task.definition)
+        self._transplanter = Transplanter(differences)
+        self._minimizer = Minimizer(differences, graph.snapshot)
         self._trials = Trials(graph, counted=(OPERATION, PLACE), edit=EDIT)
 
-    def draft(self, plan: Plan) -> Draft | Useless | None:
+    def draft(self, plan: Plan) -> Draft | Useless | Resting | None:
         """Return what came of a plan; None when its operator found nothing to change this time.
 
         A parent that cannot be read is discarded from the snapshot.
@@ -56,38 +87,134 @@ class Drafter:
         """
         # Its own generator: what is drawn for an edit does not depend on how much the choice of parents has drawn.
         rng = Random(f"{plan.seed}/draft")
-        return self._merge(plan, rng) if plan.operator is Operator.MERGE else self._mutate(plan.parents[0], rng)
+        if plan.operator is Operator.MERGE:
+            return self._merge(plan, rng)
+        # Where no hunk can be moved, the proposer makes something of the same parent.
+        return self._move(plan, rng) or self._mutate(plan, rng)
 
-    def _mutate(self, commit: CommitId, rng: Random) -> Draft | None:
-        parent = self._graph.snapshot.candidates[commit]
+    def follow(self, task: Task) -> None:
+        """Go by what people say of the task now."""
+        self._task = task
+
+    def size(self, plan: Plan, draft: Draft, tree: TreeId) -> int | None:
+        """Return the size of a draft's difference from the base: from that of its parent where it is an edit."""
+        parent = self._graph.snapshot.candidates.get(plan.parents[0])
+        known = parent.proposal.size if parent and parent.proposal else None
         try:
-            tree = TreeId(str(self._repo.commit(commit).tree_id))
-            if all(score.tree != tree for score in parent.scores):
-                raise StorageError(f"the records on {commit[:12]} are about another tree")
+            if known is None or not draft.rewritten:
+                return self._graph.sizes.of(tree)
+            found = self._graph.sizes.grown(known, draft.rewritten)
+            return found if 0 <= found <= MAX_SIZE else self._graph.sizes.of(tree)  # the parent's record was wrong
+        except StorageError:
+            return None  # it only decides between equals
+
+    def _mutate(self, plan: Plan, rng: Random) -> Draft | Useless | Resting | None:
+        commit = plan.parents[0]
+        try:
+            tree = self._tree(commit)
             files = self._sources.read(tree)
         except StorageError as error:
             self._graph.snapshot.discard(commit, str(error))
             return None
-        edit = self._proposer.propose(self._request(parent, files), rng)
-        if edit is None or edits.refusal(edit, self._task.definition, {file.path for file in files}):
-            return None
-        write = _written(self._repo, tree, edit.files)
-        return None if write() == tree else Draft(write=write, subject=edit.subject, params=edit.params)
+        known = {file.path: file.content for file in files}
 
-    def _request(self, parent: Candidate, files: Sequence[SourceFile]) -> Request:
+        def refusal(edit: Edit) -> str | None:
+            why = edits.refusal(edit, self._task.definition, known)
+            return why or ("it changes nothing" if _written(self._repo, tree, edit)() == tree else None)
+
+        def question(template: str, limit_tokens: int) -> str:
+            told = prompts.gather(self._repo, self._task, self._graph, plan, files)
+            return prompts.build(told, limit_tokens, count_tokens, template)
+
+        request = replace(self._request(commit, files), refusal=refusal, left_usd=self._left_usd, question=question)
+        found = self._proposer.propose(request, rng)
+        if found is None or isinstance(found, Resting):
+            return found
+        answer = found if isinstance(found, Answer) else Answer(calls=(), edit=found)
+        why = answer.why if answer.edit is None else refusal(answer.edit)
+        if answer.edit is not None and not why:
+            return self._draft(tree, answer.edit, known, answer.calls)
+        return Useless(why or "", answer.calls, answer.fatal) if answer.calls or answer.fatal else None
+
+    def _draft(self, tree: TreeId, edit: Edit, known: Mapping[RepoPath, bytes], calls: Sequence[Call]) -> Draft:
+        rewritten = [
+            Rewritten(path, self._sources.mode(path), known.get(path), content) for path, content in edit.files.items()
+        ]
+        return Draft(
+            write=_written(self._repo, tree, edit),
+            subject=edit.subject,
+            body=edit.body,
+            params=edit.params,
+            rewritten=rewritten,
+            calls=calls,
+        )
+
+    def _move(self, plan: Plan, rng: Random) -> Draft | None:
+        """Return what comes of moving whole hunks; None when there is none to move."""
+        if plan.craft is Craft.EDIT:
+            return None
+        parent, base = plan.parents[0], self._task.base_tree
+        donor = plan.inspirations[0] if plan.craft is Craft.TRANSPLANT else None
+        try:
+            tree = self._tree(parent)
+            if donor:
+                moved = self._transplanter.take_over(tree, self._tree(donor), self._before(parent, donor), rng)
+            elif plan.craft is Craft.REVERT:
+                moved = self._transplanter.take_back(base, tree, rng)
+            else:
+                moved = self._minimizer.leave_out(base, tree, rng)
+            if moved is None:
+                return None
+            write = _merged(self._repo, moved.made)
+            if write() == tree:
+                return None
+        except StorageError:
+            return None  # a parent that cannot be read is named when it is read next, for its proposer
+        # Moved hunks are no edit of the parent's: nobody learns from them which edits are worth trying.
+        params = {name: number for name, number in self._params(parent).items() if name not in _EDITS}
+        params[plan.craft.value] = float(moved.hunks)
+        subject = _moved_subject(plan.craft, moved.hunks, commits.subject(self._repo, donor) if donor else "", donor)
+        return Draft(write=write, subject=subject, params=params, donor=donor)
+
+    def _before(self, parent: CommitId, donor: CommitId) -> list[TreeId]:
+        """Return what a donor's change can be seen against: its own parent, and where the two lineages parted."""
+        ancestry = self._graph.ancestry
+        met = ancestry.common_ancestors(parent, donor)
+        found = [*ancestry.parents(donor)[:1], *(met if len(met) == 1 else ())]
+        return [TreeId(str(self._repo.commit(commit).tree_id)) for commit in dict.fromkeys(found)]
+
+    def _tree(self, commit: CommitId) -> TreeId:
+        """Return a candidate's tree.
+
+        Raises:
+            StorageError: it cannot be read, or is not what was measured.
+        """
+        tree = TreeId(str(self._repo.commit(commit).tree_id))
+        if all(score.tree != tree for score in self._graph.snapshot.candidates[commit].scores):
+            raise StorageError(f"the records on {commit[:12]} are about another tree")
+        return tree
+
+    def _params(self, commit: CommitId) -> dict[str, float]:
+        """Return what a lineage has learned; how one candidate was made is not inherited."""
+        made = self._graph.snapshot.candidates[commit].proposal
+        return {name: number for name, number in made.params.items() if name not in _CRAFTS} if made else {}
+
+    def _request(self, commit: CommitId, files: Sequence[SourceFile]) -> Request:
         self._trials.refresh()
-        trials, evaluator = self._trials, self._graph.snapshot.evaluator
-        scores = [score for score in parent.scores if score.evaluator == evaluator]
+        trials, snapshot = self._trials, self._graph.snapshot
+        scores = [score for score in snapshot.candidates[commit].scores if score.evaluator == snapshot.evaluator]
         said = min(scores, key=lambda score: (score.agent, score.seq), default=None)
         return Request(
             files=files,
-            params=parent.proposal.params if parent.proposal else {},
+            params=self._params(commit),
             feedback=said.feedback if said else "",
             instances=said.instances if said else {},
+            parent=commit,
+            family=self._graph,
             past=Past(
                 operations=trials.counts(OPERATION),
                 places=trials.counts(PLACE),
-                edits=trials.edits(self._graph.value(parent.id)),
+                edits=trials.edits(self._graph.value(commit)),
             ),
         )
 
@@ -101,8 +228,7 @@ class Drafter:
             return Useless(combined)
         params: dict[str, float] = {}
         for commit in reversed(plan.parents):
-            made = graph.snapshot.candidates[commit].proposal
-            params |= made.params if made else {}
+            params |= self._params(commit)
         subjects = [commits.subject(self._repo, commit) for commit in plan.parents]
         return Draft(
             write=combined.write,
@@ -120,8 +246,19 @@ class Drafter:
         return Merge(base=base, base_value=before, values=values)
 
 
-def _written(repo: Repository, tree: TreeId, files: Mapping[RepoPath, bytes | None]) -> Callable[[], TreeId]:
-    return lambda: trees.with_files(repo, tree, files)
+def _written(repo: Repository, tree: TreeId, edit: Edit) -> Callable[[], TreeId]:
+    return lambda: trees.with_files(repo, tree, edit.files, edit.executable)
+
+
+def _merged(repo: Repository, made: Merged) -> Callable[[], TreeId]:
+    return lambda: merge.write(repo, made, {})
+
+
+def _moved_subject(craft: Craft, count: int, subject: str, donor: CommitId | None) -> str:
+    hunks = "a hunk" if count == 1 else f"{count} hunks"
+    if craft is Craft.TRANSPLANT and donor:
+        return f"Take {hunks} of {donor[:9]} ({subject})" if subject else f"Take {hunks} of {donor[:9]}"
+    return f"Take back {hunks}" if craft is Craft.REVERT else f"Leave out {hunks}"
 
 
 def _merge_subject(parents: tuple[CommitId, ...], subjects: list[str]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Mapping
 
+from evogit import marked
 from evogit.model import Edit, RepoPath
 from evogit.store import paths
 from evogit.store.task import Definition
@@ -13,8 +14,9 @@ MAX_FILE_BYTES = 1024 * 1024
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
-def refusal(edit: Edit, definition: Definition, known: Container[RepoPath] = ()) -> str | None:
+def refusal(edit: Edit, definition: Definition, known: Mapping[RepoPath, bytes] | None = None) -> str | None:
     """Return why this edit may not become a candidate, or None when it may; `known` are the files of its parent."""
+    known = known or {}
     if not edit.files:
         return "it changes nothing"
     for path, content in edit.files.items():
@@ -30,7 +32,14 @@ def refusal(edit: Edit, definition: Definition, known: Container[RepoPath] = ())
             return f"{path!r} is not among the editable files"
         if content is not None and len(content) > MAX_FILE_BYTES:
             return f"{path!r} would have {len(content)} bytes; at most {MAX_FILE_BYTES} are allowed"
+        if path in known and (reason := marked.refusal(known[path], content)):
+            return f"{path!r}: {reason}"
     return None
+
+
+def may_move(path: bytes, definition: Definition) -> bool:
+    """Return whether agents may move what another candidate has at this path."""
+    return not paths.refusal(path) and not paths.has_control(path) and definition.is_editable(path)
 
 
 def is_text(content: bytes) -> bool:

@@ -2,12 +2,14 @@
 
 EvogitError                 1   the command could not do what was asked
 ├── NotBetter               1   what was to be proposed did not prove better when it was measured again
+├── ProposerBroken          1   an agent's proposals come to nothing, one after another, and cost something
 ├── UsageError              2   the caller's input is wrong
 │   ├── ConfigError         2   evogit.toml or an agent definition is wrong
 │   └── RepositoryError     2   the repository is in a state evogit cannot work in
 ├── StorageError            6   Git refused a read or a write that should work
 │   ├── RefMoved            6   another writer moved a ref between our read and our write
 │   └── RemoteUnreachable   6   another repository could not be reached, or said nothing of use
+├── NotAuthenticated        4   whoever serves a model refused the key, or there is none
 ├── Untrusted               5   the definition of a run came from elsewhere, and nobody here said that it may run
 └── EvaluatorBroken         2   the user's evaluator itself does not work
 
@@ -25,6 +27,16 @@ class EvogitError(Exception):
 
 class NotBetter(EvogitError):
     """What was to be proposed did not prove better when it was measured again."""
+
+
+class ProposerBroken(EvogitError):
+    """An agent's proposals come to nothing, one after another, and cost something; or nobody answers it any more."""
+
+
+class NotAuthenticated(EvogitError):
+    """Whoever serves a model refused the key, or there is none."""
+
+    exit_code = 4
 
 
 class UsageError(EvogitError):

@@ -59,6 +59,19 @@ class Operator(StrEnum):
     HUMAN = "human"
 
 
+class Craft(StrEnum):
+    """How a mutation is made."""
+
+    EDIT = "edit"
+    """By the agent's proposer."""
+    TRANSPLANT = "transplant"
+    """By hunks of another candidate, the plan's inspiration."""
+    REVERT = "revert"
+    """By taking back hunks of the parent's own difference from the base."""
+    MINIMIZE = "minimize"
+    """By leaving out hunks of it that may not matter."""
+
+
 def parse_run_name(text: str) -> RunName:
     """Return `text` as a run name.
 
@@ -118,22 +131,29 @@ class Edit:
     """What a proposer wants changed in its first parent.
 
     `files` maps a path to its whole new content, or to None for a deleted file. `subject` is one line that says what
-    was tried and why. `params` are the operator's own numbers, recorded so that later agents can learn from them.
+    was tried and why, `body` more words on it. `params` are the operator's own numbers, recorded so that later agents
+    can learn from them. `executable` are files that can be executed from now on; the others keep what they have.
     """
 
     files: Mapping[RepoPath, bytes | None]
     subject: str
     params: Mapping[str, float] = field(default_factory=dict)
+    body: str = ""
+    executable: frozenset[RepoPath] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What an agent does next: the operator, the candidates it starts from, and the seed of its random choices."""
+    """What an agent does next: the operator, the candidates it starts from, and the seed of its random choices.
+
+    `craft` says how a mutation is made; `inspirations` are candidates a change is taken from.
+    """
 
     operator: Operator
     parents: tuple[CommitId, ...]
     seed: int
     inspirations: tuple[CommitId, ...] = ()
+    craft: Craft = Craft.EDIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

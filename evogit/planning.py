@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from evogit.errors import StorageError
+from evogit.hunks import Donors
 from evogit.merging import Mates
-from evogit.model import AgentName, CommitId, Operator, Plan
+from evogit.model import AgentName, CommitId, Craft, Operator, Plan
 from evogit.phylogeny import Phylogeny
 from evogit.selection.base import Base
 from evogit.selection.clade import Clade
@@ -22,12 +23,15 @@ from evogit.selection.pareto import Pareto
 from evogit.selection.protocol import Field, Selector
 from evogit.selection.rank import Rank
 from evogit.selection.sigmoid import Sigmoid
+from evogit.selection.stagnation import Stagnation
 from evogit.selection.tournament import Tournament
 from evogit.selection.uct import Uct
 from evogit.store.repository import Repository
 
 _PREFER = 0.5
 """How often only promoted lineages are chosen from, while there are any."""
+_MOVED = 0.3
+"""How often a plan that starts far away takes hunks over from another lineage, where they fit, and edits nothing."""
 SELECTORS: Mapping[str, Callable[[], Selector]] = {
     "greedy": Greedy,
     "tournament": Tournament,
@@ -46,13 +50,19 @@ SELECTORS: Mapping[str, Callable[[], Selector]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How parents are chosen: by which selection, and what share of plans are merges while any is promising.
+    """How parents are chosen and plans shared out: by which selection, and how many merge, minimize, transplant.
 
+    Each share is of the plans that those before it leave; `reverts` is the share of transplants that take hunks back,
+    and `widens` the share, at most, of plans that start far away while the best does not get better.
     `features` are metrics that tell kinds apart for `elites`, each with the width of a cell.
     """
 
     selection: str
-    merges: float
+    merges: float = 0.0
+    minimizes: float = 0.0
+    transplants: float = 0.0
+    reverts: float = 0.0
+    widens: float = 0.0
     features: Mapping[str, float] = field(default_factory=dict)
 
     def selector(self) -> Selector:
@@ -68,6 +78,9 @@ class Planner:
         self._policy = policy
         self._selector = policy.selector()
         self._mates = Mates(repo, graph)
+        self._donors = Donors(graph)
+        self._stagnation = Stagnation(graph)
+        self._far = Distant()
 
     def plan(self, seed: int) -> Plan | None:
         """Return the plan this seed gives, or None when there is nothing to start from.
@@ -77,10 +90,41 @@ class Planner:
         rng = Random(seed)
         if rng.random() < self._policy.merges and (parents := self._merge(rng)):
             return Plan(operator=Operator.MERGE, parents=parents, seed=seed)
+        if self._draws(self._policy.minimizes, rng) and (best := self._graph.best()):
+            return Plan(operator=Operator.MUTATE, parents=(best.id,), seed=seed, craft=Craft.MINIMIZE)
+        if self._policy.widens and self._draws(self._policy.widens * self._stagnation.wideness(), rng):
+            return self._widened(seed, rng)
         preferred = self._graph.preferred
         narrow = bool(preferred.ids) and rng.random() < _PREFER
         parents = self._selector.parents(Field(self._graph, preferred if narrow else self._graph.field), rng)
-        return Plan(operator=Operator.MUTATE, parents=parents, seed=seed) if parents else None
+        if not parents:
+            return None
+        craft, donors = self._craft(parents[0], rng)
+        return Plan(operator=Operator.MUTATE, parents=parents, seed=seed, craft=craft, inspirations=donors)
+
+    def _widened(self, seed: int, rng: Random) -> Plan | None:
+        """Return a plan that starts from a good candidate far from the others, now and then by moving hunks."""
+        parents = self._far.parents(Field(self._graph, self._graph.field), rng)
+        if not parents:
+            return None
+        craft, donors = Craft.EDIT, tuple[CommitId, ...]()
+        if rng.random() < _MOVED and (donor := self._donors.choose(parents[0], rng)):
+            craft, donors = Craft.TRANSPLANT, (donor,)
+        return Plan(operator=Operator.MUTATE, parents=parents, seed=seed, craft=craft, inspirations=donors)
+
+    def _craft(self, parent: CommitId, rng: Random) -> tuple[Craft, tuple[CommitId, ...]]:
+        """Return how to change a parent, and the candidate to take a change from."""
+        if not self._draws(self._policy.transplants, rng):
+            return Craft.EDIT, ()
+        if self._draws(self._policy.reverts, rng):
+            return Craft.REVERT, ()
+        donor = self._donors.choose(parent, rng)
+        return (Craft.TRANSPLANT, (donor,)) if donor else (Craft.EDIT, ())
+
+    @staticmethod
+    def _draws(share: float, rng: Random) -> bool:
+        # What a definition has no share of draws nothing, so that its plans are what they were before there was any.
+        return share > 0 and rng.random() < share
 
     def _merge(self, rng: Random) -> tuple[CommitId, ...]:
         try:

@@ -5,7 +5,7 @@ A record is one line of JSON with sorted keys. Knows nothing of Git: FORMAT.md s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -16,10 +16,14 @@ VERSION = 1
 MAX_LINE_BYTES = 64 * 1024
 MAX_NOTE_BYTES = 4 * 1024 * 1024
 MAX_FEEDBACK_BYTES = 4 * 1024
+MAX_CALLS = 64
+MAX_SIZE = 2**53
+"""Greatest size of a difference: what every reader of JSON takes for a whole number."""
 
 _Hex40 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}$")]
 _Hex64 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _Short = Annotated[str, msgspec.Meta(max_length=256)]
+_Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", gc=False):
@@ -65,11 +69,33 @@ class Merge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     values: Annotated[list[float], msgspec.Meta(min_length=2, max_length=16)]
 
 
+class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One question to a model, or one run of a tool that asks models itself; `seconds` is wall time.
+
+    `outcome` is `ok`, or what went wrong. None is unknown, which is never 0. The cost of a question without the tokens
+    was reckoned from lengths.
+    """
+
+    model: _Short
+    outcome: _Short
+    seconds: Annotated[float, msgspec.Meta(ge=0)]
+    tokens_in: _Tokens | None = None
+    tokens_out: _Tokens | None = None
+    usd: Annotated[float, msgspec.Meta(ge=0, le=1e9)] | None = None
+
+
+def spent(calls: Iterable[Call]) -> float:
+    """Return the USD these calls are known to have cost."""
+    return sum(call.usd for call in calls if call.usd is not None)
+
+
 class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="proposal", gc=False):
     """How a candidate was made: the operator, its definition, the seed of the plan, and the operator's own numbers.
 
     `seen` says what the plan was made from: for each journal, the first sequence number that was not known yet. A
-    useless proposal stands on its first planned parent, has all of them in `parents`, and says `why`.
+    useless proposal stands on its first planned parent, has all of them in `parents`, and says `why`. `donor` is the
+    candidate a change was taken from, and `size` that of the difference from the base where the maker measured it.
+    `calls` are those of models, useless ones, too.
     """
 
     operator: Operator
@@ -79,8 +105,11 @@ class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="propo
     params: dict[str, float] = {}
     parents: Annotated[list[_Hex40], msgspec.Meta(max_length=16)] = []
     merge: Merge | None = None
+    donor: _Hex40 | None = None
+    size: Annotated[int, msgspec.Meta(ge=0, le=MAX_SIZE)] | None = None
     seen: dict[str, int] = {}
     why: _Short = ""
+    calls: Annotated[list[Call], msgspec.Meta(max_length=MAX_CALLS)] = []
 
 
 class Lease(Record, frozen=True, kw_only=True, omit_defaults=True, tag="lease", gc=False):
@@ -96,7 +125,50 @@ class Verdict(Record, frozen=True, kw_only=True, omit_defaults=True, tag="verdic
     text: Annotated[str, msgspec.Meta(max_length=4096)] = ""
 
 
-AnyRecord = Score | Proposal | Lease | Verdict
+class Successor(Record, frozen=True, kw_only=True, omit_defaults=True, tag="successor", gc=False):
+    """The journal it stands in stands for another one, that of the agent `of`, as it was at its commit `tip`."""
+
+    of: _Short
+    tip: _Hex40
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What is left of one score when its candidate was dropped."""
+
+    evaluator: _Hex64
+    status: Status
+    value: float | None = None
+
+
+class Paid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What is left of the calls of one dropped proposal, which `at` and `seed` tell from others on its candidate.
+
+    `calls` is how many there were, `usd` what is known of their cost, and `unknown` counts those of unknown cost.
+    """
+
+    at: _Short
+    seed: int
+    calls: Annotated[int, msgspec.Meta(ge=1)]
+    usd: Annotated[float, msgspec.Meta(ge=0, le=1e12)] = 0.0
+    unknown: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class Tombstone(Record, frozen=True, kw_only=True, omit_defaults=True, tag="tombstone", gc=False):
+    """What is left of all that the agent `of` had recorded on the candidate `id`, which was dropped.
+
+    `operator` is how it was made, when it was this agent that said so; `paid` is what its proposals cost.
+    """
+
+    of: _Short
+    id: _Hex40
+    tree: _Hex40
+    parents: list[_Hex40]
+    scores: list[Judged] = []
+    operator: Operator | None = None
+    paid: list[Paid] = []
+
+
+AnyRecord = Score | Proposal | Lease | Verdict | Successor | Tombstone
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _decode: Callable[[bytes], AnyRecord] = msgspec.json.Decoder(AnyRecord).decode
@@ -129,7 +201,7 @@ def decode(line: bytes) -> AnyRecord | None:
     Raises:
         ValueError: the line claims to be of this version and a known kind but is not a valid record.
     """
-    if not line.lstrip().startswith(b"{"):
+    if not line.startswith(b"{") and not line.lstrip().startswith(b"{"):
         return None
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"a line of {len(line)} bytes; at most {MAX_LINE_BYTES} are read")
@@ -143,7 +215,12 @@ def decode(line: bytes) -> AnyRecord | None:
 
 def decode_note(blob: bytes) -> Iterator[AnyRecord | ValueError]:
     """Yield each record of a note in order, and a ValueError in the place of each broken line."""
-    for line in blob.splitlines():
+    return decode_lines(blob.splitlines())
+
+
+def decode_lines(lines: Iterable[bytes]) -> Iterator[AnyRecord | ValueError]:
+    """Yield each record of these lines in order, and a ValueError in the place of each broken one."""
+    for line in lines:
         try:
             record = decode(line)
         except ValueError as error:
@@ -161,4 +238,7 @@ def _is_foreign(line: bytes) -> bool:
     return header.v > VERSION or (header.v == VERSION and header.kind not in _KINDS)
 
 
-_KINDS: Mapping[str, type[Record]] = {"score": Score, "proposal": Proposal, "lease": Lease, "verdict": Verdict}
+_KINDS: Mapping[str, type[Record]] = {
+    **{"score": Score, "proposal": Proposal, "lease": Lease, "verdict": Verdict},
+    **{"successor": Successor, "tombstone": Tombstone},
+}

@@ -1,11 +1,12 @@
-"""The data files that ship with evogit: agent definitions."""
+"""The data files that ship with evogit: agent definitions and templates of prompts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
-from evogit.config import Definition, parse_definition
-from evogit.errors import ConfigError, EvogitError
+from evogit.errors import EvogitError
 
 _PACKAGE = Path(__file__).parent
 
@@ -25,14 +26,22 @@ def bundled(folder: str) -> Path:
     raise EvogitError(f"this installation of evogit lacks its {folder!r} data; install it again")
 
 
-def definition(name: str) -> Definition:
-    """Return the shipped agent definition called `name`.
+@cache
+def definitions() -> Mapping[str, bytes]:
+    """Return the text of each agent definition that ships with evogit, by name.
 
     Raises:
-        ConfigError: there is none of that name, or it is not valid.
+        EvogitError: the installation lacks them.
     """
-    known = sorted(path.stem for path in bundled("agents").glob("*.toml"))
-    if name not in known:
-        raise ConfigError(f"no agent definition {name!r}; there are: {', '.join(known)}")
-    path = bundled("agents") / f"{name}.toml"
-    return parse_definition(path.read_bytes(), where=str(path))
+    return {path.stem: path.read_bytes() for path in sorted(bundled("agents").glob("*.toml"))}
+
+
+@cache
+def prompts() -> Mapping[str, str]:
+    """Return each template of a prompt that ships with evogit, by name.
+
+    Raises:
+        EvogitError: the installation lacks them.
+    """
+    folder = bundled("agents") / "prompts"
+    return {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.md"))}

@@ -31,12 +31,25 @@ class Limits:
             return float("inf")
         return self._stop.evals - snapshot.evaluations_of(self._session)
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether money is limited."""
+        return self._stop.budget_usd is not None
+
+    def left_usd(self, snapshot: Snapshot) -> float:
+        """Return how much of the budget is left, after what all agents of the run have spent."""
+        if self._stop.budget_usd is None:
+            return float("inf")
+        return self._stop.budget_usd - snapshot.spending.total.usd
+
     def reason(self, graph: Phylogeny) -> str | None:
         """Return why to stop now, or None; pruned lineages reach no target."""
         snapshot = graph.snapshot
         stop, best = self._stop, graph.field.best
         if self.remaining(snapshot) <= 0:
             return f"{stop.evals} evaluations are done"
+        if self.left_usd(snapshot) <= 0:
+            return f"the budget of {stop.budget_usd:g} USD is spent"
         if stop.minutes is not None and self._clock() - self._started >= stop.minutes * 60:
             return f"{stop.minutes:g} minutes are over"
         if stop.target is not None and best is not None and not snapshot.is_better(stop.target, best):

@@ -25,6 +25,9 @@ _POLLS_BEFORE_NEW = 10
 _LAST_SYNC_S = 60.0
 _MOMENT_S = 3.0
 _ASKED = 143
+BUDGET_SPENT = 3
+_FINE = (None, 0, BUDGET_SPENT, -signal.SIGTERM, _ASKED, 130)
+"""How an agent ends that met no trouble."""
 
 
 def program(repo: Repository) -> list[str]:
@@ -99,7 +102,7 @@ class Swarm:
 
     def failed(self) -> list[Member]:
         """Return the agents that ended with an error."""
-        return [member for member in self.members if member.process.poll() not in (None, 0, -signal.SIGTERM, 143, 130)]
+        return [member for member in self.members if member.process.poll() not in _FINE]
 
     def _signal(self, number: int) -> None:
         for member in self.members:

@@ -25,6 +25,10 @@ _ROUNDS = 3
 """How often the base is measured, to know how far its score scatters."""
 _MOST_TRIED = 8
 _PYTEST = '; `pytest = "tests/"` in the place of `command` notices most of these'
+_TOGETHER = (
+    "tests share a process with the code they test: what looks up packed answers, or knows evogit's tripwires, can "
+    'still win; mode = "split" keeps the answers out of reach'
+)
 _SHELL = re.compile(rb"#!.*\b(ba|da|k|z)?sh\b")
 _NOTHING = {"module": "nothing", "script": "sh-nothing"}
 """The hacks that are worthless code and nothing else."""
@@ -124,7 +128,10 @@ class Trials:
         return Trial(hack=hack, verdict=self._judged(hack, found.value), value=found.value)
 
     def advice(self, tried: Sequence[Trial]) -> Mapping[str, Sequence[str]]:
-        """Return what helps against those that got a score they have not earned, with their names."""
+        """Return what helps against those that got a score they have not earned, with their names.
+
+        What no hack of these has shown, and is so all the same, has no names.
+        """
         evaluator = self._task.definition.config.evaluator
         runs_tests = _uses_pytest(evaluator) and evaluator.pytest is None
         found: dict[str, list[str]] = {}
@@ -133,6 +140,8 @@ class Trials:
                 remedy = trial.hack.remedy
                 more = _PYTEST if runs_tests and remedy in (Remedy.RESULT, Remedy.JUDGE) else ""
                 found.setdefault(remedy.value + more, []).append(trial.hack.name)
+        if evaluator.pytest is not None:
+            found[_TOGETHER] = []
         return found
 
     def _judged(self, hack: Hack, value: float) -> Verdict:

@@ -65,6 +65,8 @@ class Family:
         files: Mapping[str, bytes | None] | None = None,
         instances: Mapping[str, float] | None = None,
         metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, float] | None = None,
+        feedback: str = "",
     ) -> CommitId:
         """Make a scored candidate; without `files` it differs from its first parent in a file of its own."""
         ledger = self._ledger(by)
@@ -76,8 +78,10 @@ class Family:
         plan = Plan(operator=operator, parents=parents, seed=number)
         commit = ledger.candidate(tree, plan, f"candidate {number}")
         status = Status.FAILED if value is None else Status.OK
-        measured = Measurement(status=status, value=value, instances=instances or {}, metrics=metrics or {})
-        self._write(by, commit, [ledger.proposal(plan, {}), ledger.score(tree, measured, "none")])
+        measured = Measurement(
+            status=status, value=value, instances=instances or {}, metrics=metrics or {}, feedback=feedback
+        )
+        self._write(by, commit, [ledger.proposal(plan, params or {}), ledger.score(tree, measured, "none")])
         return commit
 
     def give_up(self, *parents: CommitId, by: str = "a-1-000000") -> None:

@@ -148,11 +148,7 @@ SHAPES = {
         }),
         chancy=frozenset({"report-by-daemon", "report-by-daemon-knowing"}),
     ),
-    "pytest": Shape(
-        files=_TESTS, table='pytest = "tests/"',
-        wins=frozenset({"always-equal", "frames", "memory", "by-heart", "disk", "plugin-knowing"}),
-        chancy=frozenset({"report-by-daemon-knowing"}),
-    ),
+    "pytest": Shape(files=_TESTS, table='pytest = "tests/"'),
     "split": Shape(files={"score.py": _SCORER}, table='mode = "split"\ncommand = "python score.py"'),
 }  # fmt: skip
 """Another shape is one more entry."""

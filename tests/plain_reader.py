@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-_KINDS = {"score", "proposal", "lease", "verdict"}
+_KINDS = {"score", "proposal", "lease", "verdict", "successor", "tombstone"}
 _DEFAULTS = {
     **{"result": "file", "timeout_s": 60.0, "repeat": 1, "setup_timeout_s": 1800.0},
     **{key: [] for key in ("gates", "stages", "setup_inputs", "carry")},
@@ -26,18 +26,31 @@ def read_run(repository: Path, run: str, environment: Mapping[str, str]) -> dict
     records: dict[str, list[dict[str, Any]]] = {}
     for ref in git("for-each-ref", "--format=%(refname)", prefix).decode().split():
         agent = ref.removeprefix(prefix).removesuffix(".journal")
+        writers = {agent, *_stands_for(git, ref, agent)}
         for line in git("ls-tree", "-r", ref).decode().splitlines():
             (_, _, blob), path = line.partition("\t")[0].split(), line.partition("\t")[2]
             commit = path.replace("/", "")
             for text in dict.fromkeys(git("cat-file", "blob", blob).split(b"\n")):
                 record = _parse(text)
-                if record and (record.get("agent"), record.get("run")) == (agent, run):
-                    records.setdefault(commit, []).append(record)
+                if record and record.get("agent") in writers and record.get("run") == run:
+                    found = records.setdefault(commit, [])
+                    if record not in found:
+                        found.append(record)
     return {
         "base": task["base"],
         "records": records,
         "values": _values(records, _evaluator(git, f"refs/evogit/{run}/task")),
     }
+
+
+def _stands_for(git: Callable[..., bytes], ref: str, agent: str) -> list[str]:
+    """Return the agents whose journals this one stands for: its first commit's note says so."""
+    if not agent.startswith("kept-"):
+        return []
+    start = git("rev-list", "--first-parent", "--max-parents=0", ref).decode().strip()
+    said = git("notes", f"--ref={ref}", "show", start).split(b"\n")
+    records = [record for line in said if (record := _parse(line)) and record["kind"] == "successor"]
+    return [record["of"] for record in records if record["agent"] == agent]
 
 
 def read_epochs(repository: Path, run: str, environment: Mapping[str, str]) -> list[tuple[str, str]]:

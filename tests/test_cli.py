@@ -49,7 +49,11 @@ def test_every_command_has_help_and_stands_in_the_readme(name: str) -> None:
         (["run", "--evals", "0"], "Invalid value for '--evals'"),
         (["-C", "/no/such/folder", "status"], "-C /no/such/folder: No such file or directory"),
         (["run", "--agent", "tuner:0"], "evogit: --agent 'tuner:0': write NAME or NAME:COUNT"),
-        (["run", "--agent", "nobody"], "evogit: no agent definition 'nobody'; there are: merger, surgeon, tuner"),
+        (["run", "--agent", "nobody"], "evogit: no agent definition 'nobody'; there are: aider, "),
+        (["run", "--agent", "./no.toml"], "evogit: cannot read the agent definition './no.toml': No such file"),
+        (["run", "--agent", "../x"], "evogit: --agent '../x': write the name of an agent definition, or the path"),
+        (["agents", "show"], "evogit: say which: evogit agents show NAME"),
+        (["agents", "show", "tunner"], "evogit: no agent definition 'tunner' (did you mean 'tuner'?)"),
         (["run", "--run", "Bad/Name"], "evogit: run name 'Bad/Name': use 1 to 63 of"),
         (["status"], "evogit: there is no run in"),
         (["agent", "tuner"], "evogit: there is no run in"),
@@ -65,7 +69,17 @@ def test_wrong_usage_is_one_error_and_exit_code_2(words: list[str], said: str, t
 
 def test_json_is_one_document_with_a_schema(toy: Checkout) -> None:
     toy.evogit("run", "-n", "1", "--evals", "4", "--run", "r")
-    for words in (["status"], ["log"], ["runs"], ["show"], ["best"], ["doctor"], ["evaluate"], ["run", "--evals", "1"]):
+    for words in (
+        ["status"],
+        ["log"],
+        ["runs"],
+        ["show"],
+        ["best"],
+        ["doctor"],
+        ["evaluate"],
+        ["agents"],
+        ["run", "--evals", "1"],
+    ):
         found = json.loads(toy.evogit(*words, "--json").stdout)
         assert found["schema"] == 1
 

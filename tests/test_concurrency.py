@@ -401,7 +401,6 @@ def _snapshot(repo: Repository) -> Snapshot:
 
 
 def _state(snapshot: Snapshot) -> dict[str, object]:
-    best = snapshot.best()
     return {
         "candidates": {
             candidate.id: (
@@ -413,9 +412,8 @@ def _state(snapshot: Snapshot) -> dict[str, object]:
             )
             for candidate in snapshot.candidates.values()
         },
-        "best": best.id if best else None,
+        "leaders": snapshot.leaders(),
         "best value": snapshot.best_value,
-        "leaders": list(snapshot.leaders()),
         "evaluations": snapshot.evaluations,
         "sessions": [snapshot.evaluations_of(f"of {agent}") for agent in snapshot.agents],
         "numbers": [snapshot.next_seq(agent) for agent in snapshot.agents],

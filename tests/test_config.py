@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from evogit import resources
-from evogit.config import Evaluator, evaluator_digest, parse
+from evogit.config import MEANINGS, Definition, Evaluator, evaluator_digest, parse, parse_definition
 from evogit.errors import ConfigError
+from evogit.store import definitions
 
 _EVALUATOR = '[evaluator]\ncommand = "x"\n'
 
@@ -23,7 +25,8 @@ _EVALUATOR = '[evaluator]\ncommand = "x"\n'
         (_EVALUATOR + "timeout_s = inf", "evogit.toml: evaluator.timeout_s is inf: expected a finite number"),
         (
             _EVALUATOR + '[[agents]]\nuse = "../x"',
-            "evogit.toml: agents[0].use is '../x': expected the name of an agent definition, such as 'tuner'",
+            "evogit.toml: agents[0].use is '../x': expected the name of an agent definition, such as 'tuner', "
+            "or the path of a .toml file",
         ),
     ],
 )
@@ -57,8 +60,58 @@ def test_the_digest_leaves_out_defaults_and_the_order_of_files() -> None:
 
 def test_shipped_definitions_are_valid() -> None:
     names = sorted(path.stem for path in resources.bundled("agents").glob("*.toml"))
-    assert names == ["merger", "surgeon", "tuner"]
+    assert {"aider", "claude", "explorer", "merger", "minimizer", "surgeon", "transplanter", "tuner"} <= set(names)
     for name in names:
-        assert resources.definition(name).summary
-    with pytest.raises(ConfigError, match="no agent definition 'tunner'; there are: merger, surgeon, tuner"):
-        resources.definition("tunner")
+        found = definitions.find(None, name)
+        assert found.definition.summary
+        assert found.definition.needs
+        assert not found.is_own
+
+
+def test_every_key_of_a_definition_is_explained() -> None:
+    assert set(MEANINGS) == {field.name for field in msgspec.structs.fields(Definition)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('sumary = "x"', "d.toml: unknown key 'sumary'; did you mean 'summary'?"),
+        ('summary = "x"\nproposer = "tunner"', "proposer is 'tunner': use 'command', 'model', 'surgeon' or 'tuner'"),
+        ('summary = "x"\nproposer = "tuner"\nselection = "best"', "selection is 'best': use 'greedy', 'origin', "),
+        ('summary = "x"\nproposer = "surgeon"\nstep = 0.1', "step is the tuner's, and proposer is 'surgeon'"),
+        ('summary = "x"\nproposer = "tuner"\nmerges = 2', "d.toml: merges is 2: "),
+        ('summary = "x"\nproposer = "tuner"\nreverts = 0.5', "reverts is a share of the transplants"),
+        ('summary = "x"\nproposer = "model"', "d.toml: prompt is missing: proposer = 'model' asks with it"),
+        (
+            'summary = "x"\nproposer = "tuner"\nprompt = "x"',
+            "prompt is for proposer = 'model', and it is 'tuner'",
+        ),
+        ('summary = "x"\nproposer = "surgeon"\nformat = "file"', "d.toml: format is for proposer = 'model'"),
+        (
+            'summary = "x"\nproposer = "command"\ncommand = ["x", "{prompt}"]\nprompt = "argument"',
+            "d.toml: prompt is for proposer = 'model', and it is 'command'; how a tool gets its task says prompt_by",
+        ),
+        (
+            'summary = "x"\nproposer = "model"\nprompt = "refiner"\nmodel = "openai/m"',
+            "model is for a tool; which models proposer = 'model' asks say --model, EVOGIT_MODEL or [[models]]",
+        ),
+        (
+            'summary = "x"\nproposer = "model"\nprompt = "refiner"\ncommand = ["x"]',
+            "d.toml: command is for proposer = 'command', and it is 'model'; leave it out",
+        ),
+        ('summary = "x"\nproposer = "tuner"\nfallback = "tuner"', "d.toml: fallback is for proposer = 'model'"),
+        ('summary = "x"\nproposer = "tuner"\nstep = 0', "d.toml: step is 0: "),
+    ],
+)
+def test_mistakes_in_a_definition_are_named(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_definition(text.encode(), where="d.toml")
+    assert message in str(caught.value)
+
+
+def test_a_name_that_is_not_there_gets_a_suggestion() -> None:
+    with pytest.raises(ConfigError) as caught:
+        definitions.find(None, "tunner")
+    assert str(caught.value) == (
+        f"no agent definition 'tunner' (did you mean 'tuner'?); there are: {', '.join(definitions.names(None))}"
+    )

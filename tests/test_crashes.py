@@ -6,6 +6,7 @@ each of them is told that the disk is full.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -464,6 +465,65 @@ def _pending(process: psutil.Process) -> set[int]:
     status = Path(f"/proc/{process.pid}/status").read_text()
     masks = [int(mask, 16) for mask in re.findall(r"^(?:SigPnd|ShdPnd):\s*(\w+)", status, re.MULTILINE)]
     return {number for number in range(1, 64) for mask in masks if mask & (1 << (number - 1))}
+
+
+_CLEAN = ("clean", "--run", "r", "--keep", "best", "--yes")
+
+
+def _points_of_pruning(victim: Victim) -> list[Point]:
+    points = victim.points(_CLEAN)
+    first = next(number for number, point in enumerate(points) if "/objects/" in point.text)
+    return points[first:]  # before it writes, it takes locks that end with it
+
+
+def _prune_and_die_at(victim: Victim, point: Point, wanted: dict[str, object]) -> None:
+    """Kill a pruning; the old state or the new one is there, and it can be done again."""
+    victim.reset()
+    done = victim.traced([*_CLEAN], [f"{point.call}:signal=SIGKILL:when={point.number}"])
+    victim.wait_until_gone()
+    assert done.returncode == -signal.SIGKILL, f"not killed before {point.text}: {done.stderr}"
+    try:
+        assert evidence.fsck(victim.toy) == []
+        assert evidence.users_own(victim.toy) == victim.users_own
+        assert _told(victim.toy) == wanted
+        victim.toy.evogit(*_CLEAN)
+        assert _told(victim.toy) == wanted
+        victim.toy.evogit(*_AGENT, "--evals", "1")
+        assert _told(victim.toy)["evaluations"] == 7
+        assert evidence.fsck(victim.toy) == []
+    except AssertionError as error:
+        raise AssertionError(f"after a kill before {point.text}: {error}") from error
+
+
+def _told(toy: Checkout) -> dict[str, object]:
+    said = json.loads(toy.evogit("status", "--json", "--run", "r").stdout)
+    return {name: said[name] for name in ("best", "best_value", "candidates", "evaluations", "problems")}
+
+
+def _before_pruning(toy: Checkout) -> tuple[Victim, list[Point], dict[str, object]]:
+    toy.evogit("run", "-n", "1", "--evals", "6", "--run", "r", "--seed", "1")
+    victim = Victim(toy)
+    points = _points_of_pruning(victim)
+    victim.reset()
+    return victim, points, _told(toy)
+
+
+@_needs_strace
+@pytest.mark.timeout(600)
+def test_a_kill_while_pruning_as_the_new_journal_appears(toy: Checkout) -> None:
+    victim, points, wanted = _before_pruning(toy)
+    # The old state becomes the new one there; what comes next is that the old journal goes.
+    moved = next(number for number, point in enumerate(points) if point.call == "link" and "kept-1" in point.text)
+    _prune_and_die_at(victim, points[moved + 1], wanted)
+
+
+@_needs_strace
+@pytest.mark.heavy
+@pytest.mark.timeout(3600)
+def test_a_kill_while_pruning_at_every_step(toy: Checkout) -> None:
+    victim, points, wanted = _before_pruning(toy)
+    for point in points:
+        _prune_and_die_at(victim, point, wanted)
 
 
 _PACK = """

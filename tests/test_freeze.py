@@ -100,6 +100,22 @@ def test_edits_are_checked(
     assert edits.refusal(edit, definition) == refusal
 
 
+def test_marked_files_are_changed_between_their_marks_only_by_whomever(new_checkout: Callable[..., Checkout]) -> None:
+    definition = _frozen(new_checkout, "true")
+    before = b"import os\n// EVOLVE-BLOCK-START\nx = 1\n// EVOLVE-BLOCK-END\ny = 2\n"
+    known = {RepoPath("src/core.py"): before}
+    for old, new, allowed in (
+        (b"x = 1", b"x = 1\nz = 3", True),
+        (b"y = 2", b"y = 3", False),
+        (b"BLOCK-END", b"", False),
+    ):
+        edit = Edit(files={RepoPath("src/core.py"): before.replace(old, new)}, subject="try")
+        assert (edits.refusal(edit, definition, known) is None) == allowed
+    gone = edits.refusal(Edit(files={RepoPath("src/core.py"): None}, subject="try"), definition, known)
+    assert gone
+    assert "EVOLVE-BLOCK" in gone
+
+
 def test_uncommitted_protected_files_count_and_all_else_does_not(new_checkout: Callable[..., Checkout]) -> None:
     checkout = new_checkout("dirty", {"knobs.py": "A = 1", "bench.py": "1", "evogit.toml": CONFIG, "notes.txt": ""})
     repo = open_repository(checkout.path)

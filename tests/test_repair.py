@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Checkout
+from proofs import run_readme
 
 _EXAMPLE = Path(__file__).parent.parent / "examples" / "repair"
 
@@ -30,20 +31,10 @@ def test_every_fault_is_one_that_the_tests_see(tmp_path: Path) -> None:
 
 
 @pytest.mark.heavy
-def test_the_commands_of_the_readme_repair_a_fault(new_checkout: Callable[..., Checkout], tmp_path: Path) -> None:
-    script = re.search(r"```sh\n(.*?)```", (_EXAMPLE / "README.md").read_text(), re.DOTALL)
-    assert script
-    commands = script[1].splitlines()
-    assert commands[0].startswith("work=$(mktemp -d) && cp -r . ")
+def test_the_commands_of_the_readme_repair_a_fault(new_checkout: Callable[..., Checkout]) -> None:
     checkout = new_checkout("planner", commit=False)
-    shutil.copytree(_EXAMPLE, checkout.path, dirs_exist_ok=True)
-    program = f'evogit() {{ "{sys.executable}" -P -m evogit "$@"; }}\npython() {{ "{sys.executable}" "$@"; }}\n'
-    text = "set -e\n" + program + "\n".join(commands[1:])
-    done = subprocess.run(
-        ["sh", "-c", text], cwd=checkout.path, env=checkout.environment, capture_output=True, text=True, timeout=900
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "94 passed" in done.stdout
+    said = run_readme("repair", checkout.path, checkout.environment)
+    assert "94 passed" in said
     best = json.loads(checkout.evogit("best", "--json").stdout)
     assert best["value"] == 31
 

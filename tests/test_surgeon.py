@@ -326,6 +326,22 @@ def test_files_without_a_grammar_go_by_lines() -> None:
     assert seen == {60.0, 61.0, 62.0, 63.0, 64.0}
 
 
+def test_lines_that_a_message_names_together_come_together() -> None:
+    """And operations on lines that improved are preferred, as those on trees are."""
+    names = [f"word{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+    file = source("a.txt", "fruit\n" + "".join(f"  {name}\n" for name in names) + "stone\n  granite\n")
+
+    def beside(**known: object) -> int:
+        found = (propose(file, seed, **known) for seed in range(200))
+        return sum(b"stone\n  wordk\n" in (edit.files[file.path] or b"") for edit in found if edit)
+
+    said = beside(feedback="all is well\nwordk belongs to stone")
+    assert said > 5 > beside()
+    past = Past(operations={62.0: Count(40, 40, 30), **{n: Count(40, 40, 0) for n in (60.0, 61.0, 63.0, 64.0)}})
+    drawn = [edit.params[OPERATION] for seed in range(60) if (edit := propose(file, seed, past=past))]
+    assert drawn.count(62.0) > 50
+
+
 def test_a_language_whose_package_is_missing_goes_by_lines(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['tree_sitter_c'] = None; sys.path.insert(0, sys.argv[1]); import test_surgeon as t\n"

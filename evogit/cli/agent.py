@@ -7,21 +7,24 @@ import platform
 import secrets
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import click
 
 from evogit.assembly import Crew, Invocation
-from evogit.cli import beside, confine, context
+from evogit.cli import beside, confine, context, models
 from evogit.cli.join import join
 from evogit.cli.output import console, gain, number, plain
 from evogit.cli.signals import StopSignals
-from evogit.store import trust
+from evogit.store import definitions, trust
+from evogit.swarm import BUDGET_SPENT
 
 
 @click.command("agent")
 @click.argument("use", metavar="NAME")
 @context.run_option
+@models.model_option
+@models.resolved_option
 @context.limit_options
 @click.option("--seed", type=int, help="Make the agent's choices repeatable")
 @confine.sandbox_options
@@ -32,6 +35,8 @@ from evogit.store import trust
 @click.option("--launcher", type=int, hidden=True, help="Stop when this process is gone")
 def agent_command(
     use: str,
+    models_json: str | None,
+    named: Sequence[str],
     run: str | None,
     seed: int | None,
     session: str | None,
@@ -42,16 +47,17 @@ def agent_command(
 ) -> None:
     """Be one agent of a run.
 
-    NAME is an agent definition, such as tuner. Any number of agents can work on one run, started at any time, in any
-    number of terminals; each is a process of its own, and none depends on another. Ctrl-C ends it; the same command
-    goes on.
+    NAME is an agent definition, such as tuner, or the path of its .toml file; `evogit agents` lists them. Any number of
+    agents can work on one run, started at any time, in any number of terminals; each is a process of its own, and none
+    depends on another. Ctrl-C ends it; the same command goes on.
 
     With --remote it joins a run of another clone: what others write comes in, and what it writes goes out, beside its
     work. An empty folder becomes a clone for that. A run that was not begun here is somebody else's code: it needs
     --trust once, and again when its definition changes (exit code 5).
     """
     if remote is not None:
-        join(use, remote, run, trusted=trusted, options=[*_passed_on({**limits, "seed": seed}), *confine.given()])
+        options = [*context.as_options({**limits, "seed": seed}), *(f"--model={name}" for name in named)]
+        join(use, remote, run, trusted=trusted, options=[*options, *confine.given()])
     signals = StopSignals()
     repo = context.open_here()
     task = context.choose_task(repo, run)
@@ -60,6 +66,14 @@ def agent_command(
     trust.require(repo, task)
     if launcher is None:
         context.refuse_stopped(task)
+
+    if launcher is None:
+        found = definitions.find(repo, use, task=task, beside=context.here())
+        if found.is_own:
+            if trusted or not found.is_of_a_run:
+                trust.add_tools(repo, [found.text])
+            task = context.adopt(repo, task, {found.name: found.text})
+        use = found.name
 
     def stopped() -> str | None:
         return "its launcher is gone" if launcher and os.getppid() != launcher else signals.reason
@@ -77,6 +91,7 @@ def agent_command(
         clock=time.monotonic,
         sleep=time.sleep,
         stopped=stopped,
+        models=models.resolved(models_json, named, task.definition.config.models),
     )
     crew = Crew(repo, task, invocation)
     out = console(stderr=True)
@@ -103,8 +118,4 @@ def agent_command(
             out.print(plain(f"warning: {where}: {what}"))
     finally:
         crew.close()
-    sys.exit(signals.exit_code)
-
-
-def _passed_on(options: Mapping[str, float | None]) -> list[str]:
-    return [f"--{name}={value}" for name, value in options.items() if value is not None]
+    sys.exit(signals.exit_code or (BUDGET_SPENT if crew.is_over_budget else 0))

@@ -18,7 +18,7 @@ from evogit.cli.context import Reading
 from evogit.cli.output import console, gain, local_time, number, plain, print_json
 from evogit.cli.signals import StopSignals
 from evogit.model import Artifact, CommitId, Measurement, Status, TreeId
-from evogit.records import Merge, Score, Verdict
+from evogit.records import Call, Merge, Score, Verdict
 from evogit.sandbox import Cancelled
 from evogit.store import commits, freeze, task
 from evogit.store.task import Task
@@ -61,6 +61,11 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         made = found.proposal
         numbers = "  ".join(f"{name}={amount:.4g}" for name, amount in sorted(made.params.items()))
         out.print(plain(f"made by  {made.agent} ({made.operator.value})  seed {made.seed}  {numbers}".rstrip()))
+        for call in made.calls:
+            out.print(plain(f"asked    {_called(call)}"))
+        if made.donor:
+            donor = CommitId(made.donor)
+            out.print(plain(f"donor    {donor[:12]}  {number(reading.value(donor))}  {reading.subject(donor)}"))
         if made.merge:
             born = found.born_under or reading.snapshot.evaluator
             _show_merge(out, made.merge, parents, found.value(born), reading.measured_by(born))
@@ -70,6 +75,14 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         _show_score(out, score, reading)
     if not scores:
         out.print(plain(_why_unscored(reading, commit)))
+
+
+def _called(call: Call) -> str:
+    counts = ((call.tokens_in, "in"), (call.tokens_out, "out"))
+    tokens = [f"{count:,} tokens {word}" for count, word in counts if count is not None]
+    about = "" if tokens else "about "  # it was reckoned from lengths, or is all that a tool says
+    cost = "cost unknown" if call.usd is None else f"{about}{call.usd:.4f} USD"
+    return f"{call.model}: {', '.join((call.outcome, *tokens, cost, f'{call.seconds:.3g} s'))}"
 
 
 def _show_verdict(out: Console, verdict: Verdict) -> None:

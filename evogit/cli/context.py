@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -16,10 +17,11 @@ from evogit.config import Stop
 from evogit.errors import UsageError
 from evogit.model import AgentName, CommitId, parse_run_name
 from evogit.phylogeny import Phylogeny, to_measure_again
-from evogit.store import amendments, commits, epochs, refs, repository, task
+from evogit.store import amendments, commits, definitions, epochs, refs, repository, task
 from evogit.store.candidate import Candidate
 from evogit.store.epochs import Epoch
 from evogit.store.repository import Repository
+from evogit.store.sizes import Sizes
 from evogit.store.snapshot import Snapshot
 from evogit.store.task import State, Task
 
@@ -39,12 +41,17 @@ def json_option(function: _F) -> _F:
 def limit_options(function: _F) -> _F:
     """Add the options that say when to stop; `limits` reads them."""
     for name, kind, words in (
+        (
+            "budget-usd",
+            click.FloatRange(0, min_open=True),
+            "Stop when all agents of the run, on all machines, have spent this on models and tools",
+        ),
         ("stagnation", click.IntRange(1), "Stop after this many evaluations without a better candidate"),
         ("target", float, "Stop when this score is reached"),
         ("minutes", click.FloatRange(0, min_open=True), "Stop after this time"),
         ("evals", click.IntRange(1), "Stop after this many evaluations by all agents together"),
     ):
-        function = click.option(f"--{name}", name, type=kind, help=words)(function)
+        function = click.option(f"--{name}", name.replace("-", "_"), type=kind, help=words)(function)
     return function
 
 
@@ -53,9 +60,19 @@ def limits(stop: Stop, options: Mapping[str, float | None]) -> Stop:
     return msgspec.structs.replace(stop, **{name: value for name, value in options.items() if value is not None})
 
 
+def as_options(values: Mapping[str, float | None]) -> list[str]:
+    """Return options of another process of ours that say the same."""
+    return [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value is not None]
+
+
 def now() -> datetime:
     """Return the present time."""
     return datetime.now(UTC)
+
+
+def here() -> Path:
+    """Return the folder the user stands in: paths they type are seen from there."""
+    return Path.cwd()
 
 
 def open_here() -> Repository:
@@ -99,6 +116,21 @@ def refuse_stopped(task: Task) -> None:
             f"run {task.run} was stopped; let it go on with `evogit resume --run {task.run}`, or begin another with "
             "`evogit run --new`"
         )
+
+
+def adopt(repo: Repository, chosen: Task, wanted: Mapping[str, bytes]) -> Task:
+    """Return a run's task with these definitions of agents frozen into it.
+
+    Raises:
+        UsageError: it has another one of that name.
+        StorageError: Git would not write it.
+    """
+    missing = definitions.not_frozen(chosen, wanted)
+    if not missing:
+        return chosen
+    signature = repository.committer(repo, os.environ, now())
+    message = f"evogit: agents {', '.join(sorted(missing))} for run {chosen.run}\n"
+    return amendments.amend(repo, chosen.run, signature, message=message, agents=missing)[0]
 
 
 def epoch_words(repo: Repository, task: Task) -> str:
@@ -161,12 +193,18 @@ class Reading:
     def find_best(self) -> Candidate | None:
         """Return the best candidate, or None when nothing is scored.
 
-        What a person pruned, and all that came of it, is no best.
+        Among equals it is the one with the smallest difference from the base, the first measured of these. What a
+        person pruned, and all that came of it, is no best.
         """
         if any(candidate.verdicts for candidate in self.snapshot.candidates.values()):
             self.graph.refresh()
             return self.graph.best()
-        return self.snapshot.best()
+        leaders = [self.snapshot.candidates[commit] for commit in self.snapshot.leaders()]
+        return self._sizes.least(leaders, self.snapshot.evaluator)
+
+    @cached_property
+    def _sizes(self) -> Sizes:
+        return Sizes(self.repo, self.task.definition.base)
 
     def best(self) -> Candidate:
         """Return the best candidate.

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from evogit import resources
 from evogit.cli import context
 from evogit.cli.beside import Beside
 from evogit.cli.output import console, plain
 from evogit.cli.signals import StopSignals
+from evogit.config import is_path
 from evogit.errors import EvogitError, RemoteUnreachable, RepositoryError, UsageError
 from evogit.model import parse_run_name
+from evogit.store import definitions, remote_git, repository, trust
 from evogit.store import remote as remotes
-from evogit.store import remote_git, repository, trust
 from evogit.store.repository import Repository
 from evogit.store.task import Task
 from evogit.swarm import program
@@ -34,7 +34,6 @@ def join(use: str, remote: str, run: str | None, *, trusted: bool, options: Sequ
         EvogitError: the run cannot be had, is not trusted, or the agent cannot be started.
     """
     signals = StopSignals()
-    resources.definition(use)
     out = console(stderr=True)
     made = _make_clone(remote)
     try:
@@ -49,6 +48,11 @@ def join(use: str, remote: str, run: str | None, *, trusted: bool, options: Sequ
     if trusted:
         trust.add(repo, task)
     trust.require(repo, task)
+    # Here its error is one line; from the child it would come with the exchange begun.
+    found = definitions.find(repo, use, task=task, beside=context.here())
+    if found.is_own and (trusted or not found.is_of_a_run):
+        trust.add_tools(repo, [found.text])
+    use = use if is_path(use) else found.name
     command = [*program(repo), "agent", use, "--run", task.run, "--launcher", str(os.getpid()), *options]
     agent = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     beside.begin(task.run)

@@ -20,6 +20,7 @@ _COMMANDS = {
     "init": ("setup", "Write an evogit.toml for this repository"),
     "run": ("run", "Start agents and watch them"),
     "agent": ("agent", "Be one agent of a run"),
+    "agents": ("agents", "List, show or check agent definitions"),
     "status": ("status", "Show how a run stands"),
     "log": ("look", "List what was tried, newest first"),
     "runs": ("look", "List the runs of this repository"),
@@ -41,7 +42,7 @@ _COMMANDS = {
     "resume": ("people", "Let a run go on"),
     "hooks": ("hooks", "Install Git hooks for what people commit"),
     "doctor": ("setup", "Check that this repository can be evolved"),
-    "clean": ("setup", "Remove what runs left behind"),
+    "clean": ("clean", "Remove what runs left behind, or prune one"),
 }
 _HIDDEN = {"hook": ("hooks", "What the installed hooks call")}
 _EXIT_CODES = """\b
@@ -49,6 +50,8 @@ Exit codes:
   0    done
   1    failed
   2    wrong usage, configuration or repository state
+  3    the budget for models is spent
+  4    the key for a model is missing or was refused
   5    the definition of a run is not trusted here yet
   6    storage or remote trouble
   70   a bug in evogit; a log file is named

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import click
 
-from evogit import assembly, resources
+from evogit import assembly, lineup
 from evogit.cli import context
 from evogit.cli.context import Reading
 from evogit.cli.output import console, number, plain, print_json
+from evogit.config import AgentUse, is_agent_name
 from evogit.errors import UsageError
-from evogit.model import AgentName, CommitId, Plan
+from evogit.model import AgentName, CommitId, Craft, Plan
 from evogit.phylogeny import Phylogeny
 from evogit.planning import SELECTORS, Planner, Policy, seed_of
 from evogit.records import Proposal
-from evogit.store import commits
+from evogit.store import commits, definitions
 from evogit.store.snapshot import Snapshot
 
 _LISTED = 100
@@ -53,7 +54,7 @@ def plan_command(
         _replay(reading, reading.resolve(replay), as_json)
         return
     name, use = _who(reading, agent)
-    chosen = _policy(use, policy, merges)
+    chosen = _policy(reading, use, policy, merges)
     planner = Planner(reading.repo, reading.graph, chosen)
     first = reading.snapshot.next_seq(name) + 1
     plans = [planner.plan(seed_of(seed, name, first + number)) for number in range(draws)]
@@ -70,27 +71,38 @@ def plan_command(
 
 def _who(reading: Reading, agent: str | None) -> tuple[AgentName, str]:
     """Return the name whose seeds are used, and the definition."""
-    wanted = agent or reading.task.definition.config.agents[0].use
+    uses = reading.task.definition.config.agents
+    wanted = agent or (uses[0].name if uses else lineup.FIRST)
     for known in reading.snapshot.agents:
         if known == wanted:
             return known, known.rsplit("-", 2)[0]
-    return AgentName(f"{wanted}-1-000000"), wanted
+    return AgentName(f"{AgentUse(use=wanted).name}-1-000000"), wanted
 
 
-def _policy(use: str, selection: str | None, merges: float | None) -> Policy:
-    given = assembly.policy(resources.definition(use))
+def _policy(reading: Reading, use: str, selection: str | None, merges: float | None) -> Policy:
+    found = definitions.find(reading.repo, use, task=reading.task, beside=context.here())
+    given = assembly.policy(found.definition)
     return replace(given, selection=selection or given.selection, merges=given.merges if merges is None else merges)
 
 
 def _counted(plans: list[Plan]) -> list[tuple[Plan, int]]:
     """Return one plan of each kind, the most frequent first, with its count."""
-    kinds = Counter((plan.operator, plan.parents) for plan in plans)
-    first = {(plan.operator, plan.parents): plan for plan in reversed(plans)}
+    kinds = Counter(_kind(plan) for plan in plans)
+    first = {_kind(plan): plan for plan in reversed(plans)}
     return [(first[kind], count) for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))]
 
 
+def _kind(plan: Plan) -> tuple[str, str, tuple[CommitId, ...], tuple[CommitId, ...]]:
+    return plan.operator.value, plan.craft.value, plan.parents, plan.inspirations
+
+
 def _as_json(plan: Plan) -> dict[str, object]:
-    return {"operator": plan.operator.value, "parents": list(plan.parents)}
+    return {
+        "operator": plan.operator.value,
+        "parents": list(plan.parents),
+        "craft": plan.craft.value,
+        "inspirations": list(plan.inspirations),
+    }
 
 
 def _print_json(reading: Reading, name: AgentName, policy: Policy, plans: list[Plan], draws: int) -> None:
@@ -98,7 +110,7 @@ def _print_json(reading: Reading, name: AgentName, policy: Policy, plans: list[P
         {
             "run": reading.task.run,
             "agent": name,
-            "policy": {"selection": policy.selection, "merges": policy.merges},
+            "policy": asdict(policy),
             "seen": reading.snapshot.seen(),
             "to_measure_again": reading.to_measure_again(),
             "draws": draws,
@@ -113,16 +125,22 @@ def _show(reading: Reading, plan: Plan | None) -> None:
     if plan is None:
         out.print("nothing to start from: no candidate has a score yet")
         return
-    out.print(plain(f"{plan.operator.value}  seed {plan.seed}"))
+    out.print(plain(f"{_verb(plan)}  seed {plan.seed}"))
     for parent in plan.parents:
         out.print(plain(f"  from {_name(reading, parent)}"))
+    for donor in plan.inspirations:
+        out.print(plain(f"  with hunks of {_name(reading, donor)}"))
 
 
 def _show_counts(reading: Reading, plans: list[Plan], draws: int) -> None:
     out = console()
     for plan, count in _counted(plans)[:40]:
-        parents = "  with  ".join(_name(reading, parent) for parent in plan.parents)
-        out.print(plain(f"{count / draws:7.2%}  {plan.operator.value:6}  {parents}"))
+        parents = "  with  ".join(_name(reading, commit) for commit in (*plan.parents, *plan.inspirations))
+        out.print(plain(f"{count / draws:7.2%}  {_verb(plan):6}  {parents}"))
+
+
+def _verb(plan: Plan) -> str:
+    return plan.operator.value if plan.craft is Craft.EDIT else plan.craft.value
 
 
 def _name(reading: Reading, commit: CommitId) -> str:
@@ -135,9 +153,14 @@ def _replay(reading: Reading, commit: CommitId, as_json: bool) -> None:
     made = found.proposal if found else None
     if made is None or not made.seen:
         raise UsageError(f"{commit[:12]} has no recorded plan; candidates of agents have one, the base has none")
+    if not is_agent_name(made.use):
+        # A record may come from anybody: it names no file here.
+        raise UsageError(f"{commit[:12]} was planned by {made.use!r}, which is the name of no agent definition")
     plan = _again(reading, made, found.born_under if found else None)
     parents = tuple(commits.parents(reading.repo, commit))
-    same = plan is not None and plan.parents == parents
+    donor = (CommitId(made.donor),) if made.donor else ()
+    # A plan to take a change over may have ended as an edit, but never the other way round.
+    same = plan is not None and plan.parents == parents and donor in ((), plan.inspirations)
     if as_json:
         print_json(
             {
@@ -165,4 +188,4 @@ def _again(reading: Reading, made: Proposal, evaluator: str | None) -> Plan | No
     then.refresh()
     graph = Phylogeny(reading.repo, then, definition.base)
     graph.refresh()
-    return Planner(reading.repo, graph, _policy(made.use, None, None)).plan(made.seed)
+    return Planner(reading.repo, graph, _policy(reading, made.use, None, None)).plan(made.seed)

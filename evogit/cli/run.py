@@ -7,28 +7,29 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 import msgspec
 from rich.console import Console
 
-from evogit import assembly, resources
-from evogit.cli import confine, context, taking_up
+from evogit import assembly, lineup
+from evogit.cli import confine, context, models, taking_up
 from evogit.cli.beside import Beside, remote_option
 from evogit.cli.context import Reading
 from evogit.cli.live import Board, Lines
 from evogit.cli.output import console, gain, number, plain, print_json
 from evogit.cli.signals import StopSignals
-from evogit.config import AgentUse, Config, Stop
-from evogit.errors import EvaluatorBroken, EvogitError, StorageError, Untrusted, UsageError
+from evogit.config import AgentUse, Stop, is_agent_name, is_path, parse_definition
+from evogit.config import Definition as AgentDefinition
+from evogit.errors import EvaluatorBroken, EvogitError, NotAuthenticated, StorageError, Untrusted, UsageError
 from evogit.model import parse_run_name
 from evogit.sandbox import BWRAP, LANDLOCK, NONE, Sandbox
-from evogit.store import freeze, refs, repository, task, trust
+from evogit.store import definitions, freeze, refs, repository, task, trust
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
-from evogit.store.task import Task
-from evogit.swarm import Member, Swarm
+from evogit.store.task import Definition, Task
+from evogit.swarm import BUDGET_SPENT, Member, Swarm
 
 _SANDBOXES = {
     BWRAP: "sandbox bwrap: the score command sees an export of each candidate, no network, key or other file",
@@ -47,11 +48,14 @@ class _Wish:
     seed: int | None
     as_json: bool
     limits: Mapping[str, float | None]
+    models: Sequence[str] = ()
 
 
 @click.command("run")
-@click.option("-n", "count", type=click.IntRange(1, 64), help="How many agents; default: as evogit.toml says")
-@click.option("--agent", "agents", multiple=True, metavar="NAME[:COUNT]", help="An agent definition; repeatable")
+@click.option("-n", "count", type=click.IntRange(1, 64), help="How many agents; default: as evogit.toml says, or 2")
+@click.option("--agent", "agents", multiple=True, metavar="NAME[:COUNT]",
+              help="A definition or its .toml file; repeatable; default: as evogit.toml says, or a mix")  # fmt: skip
+@models.model_option
 @context.limit_options
 @click.option("--run", "run", metavar="NAME", help="Name the run to begin or to go on with")
 @click.option("--new", is_flag=True, help="Begin a new run")
@@ -62,6 +66,7 @@ class _Wish:
 def run_command(
     count: int | None,
     agents: Sequence[str],
+    named: Sequence[str],
     run: str | None,
     new: bool,
     seed: int | None,
@@ -75,25 +80,29 @@ def run_command(
     newest run with the same definition goes on; on a branch evogit/<run>/<name>, that run. Agents are processes of
     their own: killing this one loses nothing, and `evogit agent` adds one more at any time.
     """
-    wish = _Wish(run=run, new=new, count=count, agents=agents, seed=seed, as_json=as_json, limits=limits)
+    wish = _Wish(run=run, new=new, count=count, agents=agents, seed=seed, as_json=as_json, limits=limits,
+                 models=named)  # fmt: skip
     signals = StopSignals()
     repo = context.open_here()
     repository.refuse_read_only(repo)
     refs.refuse_blocking_refs(repo, parse_run_name(run) if run else None)
     frozen = freeze.freeze(repo)
-    uses = _uses(wish, frozen.definition.config)
+    uses, own = _uses(repo, wish, frozen.definition)
     assembly.refuse_missing(frozen.definition.config.evaluator, os.environ)
+    out, stop = console(stderr=True), context.limits(frozen.definition.config.stop, limits)
+    asked = _models(repo, wish, _said(repo, uses, own), frozen.definition, stop, out)
     sandbox = confine.sandbox(repo)
     sandbox.close()  # it held; each agent makes its own
-    out = console(stderr=True)
     beside = Beside(repo, remote, out) if remote else None
     error = beside.first(None, tasks_only=True) if beside else ""
-    chosen, begun = taking_up.take_up(repo, frozen.definition, name=wish.run, new=wish.new)
+    wanted = replace(frozen.definition, agents=own)
+    chosen, begun = taking_up.take_up(repo, wanted, name=wish.run, new=wish.new)
     # Its definition is that of this work tree: what it runs is what a new run would.
     trust.add(repo, chosen)
+    trust.add_tools(repo, own.values())
     if beside and (error := error or beside.first(chosen.run)):
         beside.warn(error)
-    chosen = task.read(repo, chosen.run)
+    chosen = context.adopt(repo, task.read(repo, chosen.run), own)
     context.refuse_stopped(chosen)
     _greet(out, chosen, begun, frozen, uses)
     if begun and not new and (hint := taking_up.run_passed_over(repo, chosen)):
@@ -103,33 +112,79 @@ def run_command(
         out.print(plain(f"{blocker} stands where branches of agents would go; they are left out, scores are not"))
     reading = _read(repo, chosen)
     session = secrets.token_hex(3)
-    stop = context.limits(frozen.definition.config.stop, limits)
     swarm = Swarm()
-    swarm.start(repo, chosen, uses, [*_options(wish, chosen, session, stop), *confine.decided(sandbox)], os.environ)
+    options = [*_options(wish, chosen, session, stop), *confine.decided(sandbox), *asked]
+    swarm.start(repo, chosen, uses, options, os.environ)
     if beside:
         beside.begin(chosen.run)
     reading = _watch(swarm, reading, session, stop, signals, out, beside)
     if beside:
         beside.end()
         reading.snapshot.refresh()
-    _finish(swarm, reading, signals, wish, session, out)
+    _finish(swarm, reading, signals, wish, session, out, stop)
 
 
-def _uses(wish: _Wish, settings: Config) -> list[AgentUse]:
-    """Return the agents to start: those named, else those of evogit.toml; `-n` sets how many processes in all."""
-    uses = [_parse_use(text) for text in wish.agents] or list(settings.agents)
-    for use in uses:
-        resources.definition(use.use)
+def _uses(repo: Repository, wish: _Wish, definition: Definition) -> tuple[list[AgentUse], Mapping[str, bytes]]:
+    """Return the agents to start and the definitions of theirs that the run needs to have with it.
+
+    They are those named, else those of evogit.toml, else the default mix; `-n` sets how many processes in all.
+    """
+    named, settings = [_parse_use(text) for text in wish.agents], definition.config
+    if not named and not settings.agents:
+        mixed, said = lineup.default(repo, definition, wish.count or lineup.COUNT, os.environ)
+        for line in said:
+            console(stderr=True).print(plain(line))
+        return mixed, definitions.to_freeze(repo, mixed)
+    wanted = named or settings.agents
+    own = definitions.to_freeze(repo, wanted, beside=context.here() if named else None)
+    uses = [AgentUse(use=use.name, count=use.count) for use in wanted]
     if wish.count is None:
-        return uses
+        return uses, own
     names = [use.use for use in uses for _ in range(use.count)]
-    return [AgentUse(use=names[number % len(names)]) for number in range(wish.count)]
+    return [AgentUse(use=names[number % len(names)]) for number in range(wish.count)], own
+
+
+def _said(repo: Repository, uses: Sequence[AgentUse], own: Mapping[str, bytes]) -> Mapping[str, AgentDefinition]:
+    """Return the definition of each agent by its name; `own` are those that do not ship with evogit."""
+    return {
+        use.use: parse_definition(own[use.use], where=use.use)
+        if use.use in own
+        else definitions.find(repo, use.use).definition
+        for use in uses
+    }
+
+
+def _models(
+    repo: Repository,
+    wish: _Wish,
+    agents: Mapping[str, AgentDefinition],
+    definition: Definition,
+    stop: Stop,
+    out: Console,
+) -> list[str]:
+    """Say which models are asked and what they cost; return the options that tell the agents."""
+    chosen = models.chosen(wish.models, definition.config.models)
+    asking = [name for name, said in agents.items() if assembly.asks_models(said) and assembly.template(said)]
+    if not asking:
+        if wish.models:
+            raise UsageError("--model: none of these agents asks a model; name one that does: --agent explorer")
+        return []
+    if not chosen:
+        raise UsageError(
+            f"agent {asking[0]} asks a language model: name one with --model NAME, EVOGIT_MODEL, or [[models]] in "
+            "evogit.toml"
+        )
+    size = sum(len(file.content) for file in lineup.editable_files(repo, definition))
+    models.greet(out, chosen, size, stop.budget_usd)
+    return models.passed_on(chosen)
 
 
 def _parse_use(text: str) -> AgentUse:
     name, _, count = text.partition(":")
     if count and not (count.isdecimal() and 1 <= int(count) <= 64):
         raise UsageError(f"--agent {text!r}: write NAME or NAME:COUNT with a count from 1 to 64")
+    if not is_path(name) and not is_agent_name(name):
+        raise UsageError(f"--agent {text!r}: write the name of an agent definition, or the path of a .toml file")
     return AgentUse(use=name, count=int(count or 1))
 
 
@@ -170,10 +225,7 @@ def _read(repo: Repository, chosen: Task) -> Reading:
 
 def _options(wish: _Wish, chosen: Task, session: str, stop: Stop) -> list[str]:
     options = ["--run", chosen.run, "--session", session, "--launcher", str(os.getpid())]
-    for name, value in {**msgspec.structs.asdict(stop), "seed": wish.seed}.items():
-        if value is not None:
-            options.append(f"--{name}={value}")
-    return options
+    return [*options, *context.as_options({**msgspec.structs.asdict(stop), "seed": wish.seed})]
 
 
 def _watch(
@@ -195,7 +247,9 @@ def _watch(
     return reading
 
 
-def _finish(swarm: Swarm, reading: Reading, signals: StopSignals, wish: _Wish, session: str, out: Console) -> None:
+def _finish(
+    swarm: Swarm, reading: Reading, signals: StopSignals, wish: _Wish, session: str, out: Console, stop: Stop
+) -> None:
     """Say what came of it, and leave with the exit code."""
     for where, what in reading.snapshot.problems.items():
         out.print(plain(f"warning: {where}: {what}"))
@@ -204,6 +258,8 @@ def _finish(swarm: Swarm, reading: Reading, signals: StopSignals, wish: _Wish, s
     reasons = [_reason(member, reading.task) for member in failed]
     if none_left and all(isinstance(reason, Untrusted) for reason in reasons):
         raise reasons[0]  # another evaluator came from elsewhere while they worked
+    if none_left and all(isinstance(reason, NotAuthenticated) for reason in reasons):
+        raise reasons[0]
     if failed and reading.snapshot.best_value is None:
         raise reasons[0]
     for reason in reasons:
@@ -215,7 +271,8 @@ def _finish(swarm: Swarm, reading: Reading, signals: StopSignals, wish: _Wish, s
         out.print(plain(f"{signals.reason}; go on with: evogit run --run {reading.task.run}"))
     elif stopped := reading.followed().task.stop_reason:
         out.print(plain(stopped))
-    sys.exit(signals.exit_code or (1 if none_left else 0))
+    is_spent = stop.budget_usd is not None and reading.snapshot.spending.total.usd >= stop.budget_usd
+    sys.exit(signals.exit_code or (1 if none_left else BUDGET_SPENT if is_spent else 0))
 
 
 def _reason(member: Member, chosen: Task) -> EvogitError:
@@ -224,7 +281,7 @@ def _reason(member: Member, chosen: Task) -> EvogitError:
     if code < 0:
         return EvogitError(f"agent {member.use} was killed by signal {-code}; `evogit run --run {chosen.run}` goes on")
     words = member.complaint() or f"agent {member.use} ended with exit code {code}; see {member.log}"
-    kinds = {kind.exit_code: kind for kind in (EvogitError, StorageError, UsageError, Untrusted)}
+    kinds = {kind.exit_code: kind for kind in (EvogitError, StorageError, UsageError, Untrusted, NotAuthenticated)}
     return kinds.get(code, EvogitError)(words)
 
 
@@ -235,11 +292,14 @@ def _report(reading: Reading, session: str, wish: _Wish) -> None:
     if wish.as_json:
         print_json(
             {"run": reading.task.run, "base": reading.task.definition.base, "base_value": base, "evaluations": done,
-             "best": best.id if best else None, "best_value": value}
+             "best": best.id if best else None, "best_value": value,
+             "spent_usd": reading.snapshot.spending.total.usd}
         )  # fmt: skip
         return
     screen = console()
-    screen.print(plain(f"run {reading.task.run}: {done} evaluations"))
+    spent = reading.snapshot.spending.total
+    money = f", {models.spent_words(spent.usd, spent.calls, spent.unknown)}" if spent.calls else ""
+    screen.print(plain(f"run {reading.task.run}: {done} evaluations{money}"))
     if best is None or best.id == reading.task.definition.base:
         screen.print(plain(f"nothing better than the base ({number(base)}) was found"))
         return

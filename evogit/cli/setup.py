@@ -1,4 +1,4 @@
-"""Commands around a run: `init`, `doctor`, `clean`."""
+"""Commands before a run: `init`, `doctor`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from evogit import config, doctor
 from evogit.cli import confine, context, trial
 from evogit.cli.output import console, plain, print_json
 from evogit.errors import UsageError
-from evogit.model import Direction, RunName, parse_run_name
-from evogit.store import cleaning, task
+from evogit.model import Direction
 
 
 @click.command("init")
@@ -84,9 +83,14 @@ def _render(
         f"timeout_s = {timeout:g}",
         '# mode = "split"  # the command then runs apart from the candidate, and asks a worker for results',
         "",
-        "[[agents]]",
-        'use = "tuner"',
-        "count = 2",
+        "# Which agents work is up to evogit, as long as nothing is said here; `evogit agents` lists them.",
+        "# [[agents]]",
+        '# use = "tuner"     # a name, or the path of a .toml file',
+        "# count = 2",
+        "",
+        "# For agents that ask a language model (explorer, refiner, fixer); the key is read from the environment.",
+        "# [[models]]",
+        '# name = "openai/gpt-4o-mini"  # as litellm calls it; also: weight, api_base, api_key_env, prices',
     ]
     return "\n".join(lines) + "\n"
 
@@ -124,33 +128,3 @@ def doctor_command(tempt: bool, as_json: bool) -> None:
     if as_json:
         print_json({"findings": [{"level": f.level, "about": f.about, "text": f.text} for f in findings], **more})
     sys.exit(0 if is_fine else 1)
-
-
-@click.command("clean")
-@click.option("--run", "run", metavar="NAME", help="Remove this run: its refs, and what it left in .git/evogit")
-@click.option("--all", "everything", is_flag=True, help="Remove every run")
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed")
-@click.option("--yes", is_flag=True, help="Do not ask")
-def clean_command(run: str | None, everything: bool, dry_run: bool, yes: bool) -> None:
-    """Remove what runs left behind.
-
-    Without --run or --all, only temporary folders of agents that are gone. A run whose agents live is never removed.
-    Its objects stay until git's own garbage collection finds them unreachable.
-    """
-    repo = context.open_here()
-    out = console()
-    runs = task.names(repo) if everything else [parse_run_name(run)] if run else []
-    removal = cleaning.plan(repo, runs)
-    for what in str(removal).splitlines():
-        out.print(plain(f"{'would remove' if dry_run else 'remove'} {what}"))
-    if dry_run:
-        return
-    if removal.refs and not yes:
-        _confirm(runs)
-    cleaning.remove(repo, removal)
-
-
-def _confirm(runs: Sequence[RunName]) -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(f"this deletes all records of {', '.join(runs)}; say --yes to mean it")
-    click.confirm(f"delete all records of {', '.join(runs)}?", abort=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 
@@ -14,13 +15,17 @@ from rich.table import Table
 
 from evogit.cli import context
 from evogit.cli.context import Reading
+from evogit.cli.models import spent_words
 from evogit.cli.output import console, gain, local_time, number, plain, print_json, safe
 from evogit.model import CommitId
-from evogit.phylogeny import Contribution, by_agent, by_operator
+from evogit.phylogeny import Contribution, Takeover, by_agent, by_operator, takeover
+from evogit.records import Judged, Score
 from evogit.store import humans, private
+from evogit.store.spending import Spent
 from evogit.sync import last_outcomes
 
 _COLUMNS = ("agent", "", "scored", "gains", "merges", "in best", "best", "last")
+_DEAREST = 6
 _LEFT = ("agent", "", "last")
 
 
@@ -66,8 +71,11 @@ def _status(reading: Reading) -> dict[str, object]:
         "base_value": reading.base_value,
         "best": best.id if best else None,
         "best_value": reading.value(best.id) if best else None,
-        "candidates": len(reading.snapshot.candidates),
+        "candidates": len(reading.snapshot.candidates) + len(reading.snapshot.dropped),
+        "dropped": len(reading.snapshot.dropped),
         "evaluations": reading.snapshot.evaluations,
+        "takeover": asdict(over) if (over := takeover(reading.graph)) else None,
+        "spent": asdict(reading.snapshot.spending.total),
         "waiting": _waiting(reading),
         "agents": _agents(reading),
         "operators": {name: asdict(row) for name, row in by_operator(reading.graph).items()},
@@ -98,21 +106,30 @@ def _epoch(reading: Reading) -> str:
     )
 
 
+def _spent(reading: Reading) -> str:
+    """Return what models cost, in all and by agent, the dearest first."""
+    total, budget = reading.snapshot.spending.total, reading.task.definition.config.stop.budget_usd
+    each = sorted(reading.snapshot.spending.by_agent.items(), key=lambda item: (-item[1].usd, item[0]))
+    named = ", ".join(f"{agent} {spent.usd:.4f}" for agent, spent in each[:_DEAREST])
+    of = f" of {budget:g}" if budget else ""
+    return f"{spent_words(total.usd, total.calls, total.unknown)}{of} ({named})"
+
+
 def _agents(reading: Reading) -> list[dict[str, object]]:
     """Return one row for each agent: whether it lives, what it did, its best score and when it was last heard of."""
     living = set(private.living(reading.repo, reading.task.run))
     counts: Counter[str] = Counter()
     best: dict[str, float] = {}
     last: dict[str, str] = {}
-    for candidate in reading.snapshot.candidates.values():
-        for score in candidate.scores:
-            counts[score.agent] += 1
-            last[score.agent] = max(last.get(score.agent, ""), score.at)
-            known = best.get(score.agent)
-            if score.evaluator != reading.snapshot.evaluator or score.value is None:
-                continue
-            if known is None or reading.snapshot.is_better(score.value, known):
-                best[score.agent] = score.value
+    for agent, score in _scores(reading):
+        counts[agent] += 1
+        if isinstance(score, Score):
+            last[agent] = max(last.get(agent, ""), score.at)
+        known = best.get(agent)
+        if score.evaluator != reading.snapshot.evaluator or score.value is None:
+            continue
+        if known is None or reading.snapshot.is_better(score.value, known):
+            best[agent] = score.value
     made = by_agent(reading.graph)
     return [
         {
@@ -121,10 +138,19 @@ def _agents(reading: Reading) -> list[dict[str, object]]:
             "evaluations": counts[agent],
             "best_value": best.get(agent),
             "last": last.get(agent),
+            "spent_usd": reading.snapshot.spending.by_agent.get(agent, Spent()).usd,
             **asdict(made.get(agent, Contribution())),
         }
         for agent in reading.snapshot.agents
     ]
+
+
+def _scores(reading: Reading) -> Iterator[tuple[str, Score | Judged]]:
+    """Yield all scores with who gave them, what is left of those of dropped candidates included."""
+    for candidate in reading.snapshot.candidates.values():
+        yield from ((score.agent, score) for score in candidate.scores)
+    for stones in reading.snapshot.dropped.values():
+        yield from ((stone.of, score) for stone in stones for score in stone.scores)
 
 
 def _print(out: Console, reading: Reading) -> None:
@@ -140,10 +166,17 @@ def _print(out: Console, reading: Reading) -> None:
         words = f"{best.id[:12]}  {number(value)}  {gain(value, reading.base_value)}  {reading.subject(best.id)}"
         out.print(plain(f"best     {words}"))
     known = reading.snapshot
-    out.print(plain(f"scored   {known.evaluations} evaluations of {len(known.candidates)} candidates"))
+    dropped = len(known.dropped)
+    all_of_them = len(known.candidates) + dropped
+    pruned = f", {dropped} of them dropped since" if dropped else ""
+    out.print(plain(f"scored   {known.evaluations} evaluations of {all_of_them} candidates{pruned}"))
+    if known.spending.total.calls:
+        out.print(plain(f"spent    {_spent(reading)}"))
     for name, row in by_operator(reading.graph).items():
         useless = f", {row.useless} came to nothing" if row.useless else ""
         out.print(plain(f"{name:8} {row.candidates} candidates, {row.gains} gains, {row.in_best} in best{useless}"))
+    if over := takeover(reading.graph):
+        out.print(plain(f"takeover {_takeover(reading, over)}"))
     for commit in _waiting(reading):
         out.print(plain(f"waiting  {commit[:12]} of a person for a living agent: {reading.subject(commit)}"))
     out.print(_table(reading))
@@ -151,6 +184,13 @@ def _print(out: Console, reading: Reading) -> None:
         out.print(plain(f"remote   {last.remote}  {local_time(last.at)}  {last.words}"))
     for where, what in known.problems.items():
         out.print(plain(f"problem  {where}: {what}"))
+
+
+def _takeover(reading: Reading, over: Takeover) -> str:
+    return (
+        f"{over.descend} of the last {over.recent} candidates descend from {over.commit[:12]}  "
+        f"{number(reading.value(over.commit))}  {reading.subject(over.commit)}"
+    )
 
 
 def _table(reading: Reading) -> Table:

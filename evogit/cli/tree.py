@@ -54,7 +54,8 @@ def tree_command(count: int, everything: bool, run: str | None, as_json: bool) -
 def _best_tips(reading: Reading) -> list[CommitId]:
     graph = reading.graph
     promising = Mates(reading.repo, graph).pool()[:_TIPS]
-    return list(dict.fromkeys([*graph.field.leaders[:1], *promising])) or [graph.base]
+    best = graph.best()
+    return list(dict.fromkeys([*([best.id] if best else []), *promising])) or [graph.base]
 
 
 def _labelled(reading: Reading, line: str, commit: CommitId) -> Text:

@@ -69,10 +69,11 @@ def _conclusion(trials: Trials, tried: Sequence[Trial]) -> Iterable[str]:
     yield ""
     if not won and not tied:
         yield f"none of {len(tried)} hacks scores as well as HEAD"
-        return
-    yield f"of {len(tried)} hacks {won} score better than HEAD, and {tied} as well, though their code is worth nothing"
+    else:
+        said = f"of {len(tried)} hacks {won} score better than HEAD, and {tied} as well"
+        yield f"{said}, though their code is worth nothing"
     for text, names in trials.advice(tried).items():
-        yield f"  {', '.join(names)}: {text}"
+        yield f"  {', '.join(names)}{': ' if names else ''}{text}"
 
 
 def _as_json(trials: Trials, tried: Sequence[Trial]) -> Mapping[str, object]:

@@ -11,15 +11,9 @@ from pathlib import Path
 
 from evogit.evaluator_table import Command, Evaluator
 from evogit.model import TreeId
-from evogit.sandbox import Companion, Job, Launcher, Outcome
+from evogit.sandbox import KEPT, Companion, Job, Launcher, Outcome
 from evogit.store.export import Export, empty_folder, remove
 
-KEPT = (
-    *("PATH", "LANG", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "PYENV_ROOT", "PYENV_VERSION"),
-    *("JAVA_HOME", "GOROOT", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "NVM_DIR", "CC", "CXX"),
-    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"),
-)
-"""The only variables of the caller's that a candidate gets: where tools are, nothing that could be a key."""
 RESULT, JUNIT, ARTIFACTS = "EVOGIT_RESULT", "EVOGIT_JUNIT", "EVOGIT_ARTIFACTS"
 
 
@@ -121,6 +115,18 @@ class Bench:
     def _hand_over(self, path: Path) -> None:
         if self.owner is not None:
             os.chown(path, self.owner, -1)
+
+    def put(self, name: str, content: bytes) -> Path:
+        """Return a new file beside the tree, for one command to read, and to remove if it likes.
+
+        Raises:
+            OSError: the disk says no.
+        """
+        path = self._scratch / name
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(content)
+        self._hand_over(path)
+        return path
 
     def discard(self, path: Path) -> None:
         """Remove a report that came with the tree: it would be read in the place of one that was not written.

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from evogit.evaluation import artifacts, instructions
-from evogit.evaluation.bench import JUNIT, KEPT, RESULT, Bench
+from evogit.evaluation.bench import JUNIT, RESULT, Bench
 from evogit.evaluation.lines import Lines
 from evogit.evaluation.reading import bad, refusal, under
 from evogit.evaluator_table import CPU_TIME, INSTRUCTIONS, LINES, Command, Evaluator
 from evogit.model import Measurement, Status, TreeId
-from evogit.sandbox import Outcome
+from evogit.sandbox import KEPT, Outcome
 from evogit.store.known_tests import KnownCosts
 
 _METRIC = {CPU_TIME: "cpu_s", LINES: "lines", INSTRUCTIONS: "instructions"}

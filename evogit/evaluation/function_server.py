@@ -19,7 +19,8 @@ from evogit.evaluation.reading import bad, refusal, under
 from evogit.evaluator_table import Evaluator
 from evogit.model import Measurement, Status, TreeId
 from evogit.sandbox import NONE, Launcher, Outcome
-from evogit.sandbox.companion import KEPT_OUTPUT, Companion
+from evogit.sandbox.companion import Companion
+from evogit.sandbox.job import KEPT_OUTPUT
 
 _TEXTS = ("scanning", "preloading", "traces", "child", "server")
 """The modules of the server, each after those it imports."""

@@ -11,7 +11,8 @@ import msgspec
 
 from evogit.evaluation import results
 from evogit.sandbox import Launcher
-from evogit.sandbox.companion import KEPT_OUTPUT, Companion
+from evogit.sandbox.companion import Companion
+from evogit.sandbox.job import KEPT_OUTPUT
 
 _POLL_S = 0.1
 _LONGEST_LINE = 4096

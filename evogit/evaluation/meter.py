@@ -173,6 +173,8 @@ class CommandMeter:
         if command is not None and self._evaluator.result != "junit":
             self._bench.prepare(tree)
             return results.read(self._evaluator, self._bench.run(command), self._bench.result)
+        if command is None:
+            label = f"{label}, {pytest_command.CONTROLLED}"
         known = self._expected.get(label) or self._load(label)
         if known is None and tree != self._context.base:
             found = self._tests_of_base(label, command)
@@ -203,15 +205,13 @@ class CommandMeter:
             bench.discard(path)
         if command is not None:
             outcome = bench.run(command)
-        else:
-            arguments = pytest_command.command(self._evaluator.pytest or "", bench)
-            outcome = bench.run(arguments, pytest_command.ENVIRONMENT)
+            return outcome, junit.read(outcome, path, root, self._evaluator.timeout_s)
+        arguments, secret = pytest_command.command(self._evaluator.pytest or "", bench)
+        outcome = bench.run(arguments, pytest_command.ENVIRONMENT)
         report = junit.read(outcome, path, root, self._evaluator.timeout_s)
-        if command is not None:
-            return outcome, report
         if isinstance(report, Measurement):
             return outcome, pytest_command.explained(report, outcome)
-        return outcome, pytest_command.divided(report)
+        return outcome, pytest_command.divided(report, bench, secret, outcome)
 
     def _load(self, label: str) -> frozenset[str] | None:
         found = self._context.known_tests.load(label) if self._context.known_tests else None

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from evogit.errors import EvaluatorBroken, StorageError
 from evogit.evaluation import editable
-from evogit.evaluation.bench import KEPT, RESULT, Supplies
+from evogit.evaluation.bench import RESULT, Supplies
 from evogit.evaluation.reading import refusal
 from evogit.evaluator_table import Command, shown
-from evogit.sandbox import Job, Launcher
+from evogit.sandbox import KEPT, Job, Launcher
 from evogit.store import export, prepared
 from evogit.store.prepared import Prepared
 from evogit.store.repository import Repository

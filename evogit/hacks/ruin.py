@@ -48,7 +48,7 @@ def _begun(tree: ast.Module, code: str, facts: Mapping[str, object]) -> bytes:
     start = 0
     while start < len(tree.body) and _stays_first(tree.body[start], start):
         start += 1
-    said = "".join(f"{name} = {value!r}\n" for name, value in facts.items())
+    said = "".join(f"{name} = {value!r}\n" for name, value in facts.items() if name in code)
     tree.body[start:start] = ast.parse(f"{_NUMBERS}{said}{code}").body
     return ast.unparse(ast.fix_missing_locations(tree)).encode("utf-8", "surrogatepass")
 

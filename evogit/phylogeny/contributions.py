@@ -14,7 +14,7 @@ class Contribution:
     """What came of one agent or one operator.
 
     `gains` beat all their scored parents; `in_best` are those the best candidate descends from, itself counted;
-    `useless` are proposals that came to nothing.
+    `useless` are proposals that came to nothing. Candidates that pruning dropped count as candidates and merges only.
     """
 
     candidates: int = 0
@@ -44,6 +44,10 @@ def _sum(graph: Phylogeny, *, by_operator: bool) -> dict[str, Contribution]:
         row.gains += graph.is_gain(commit)
         row.merges += operator is Operator.MERGE
         row.in_best += commit in in_best
+    for stone in (stone for stones in graph.snapshot.dropped.values() for stone in stones if stone.operator):
+        row = rows.setdefault(str(stone.operator) if by_operator else stone.of, Contribution())
+        row.candidates += 1
+        row.merges += stone.operator is Operator.MERGE
     for candidate in graph.snapshot.candidates.values():
         for useless in candidate.useless:
             rows.setdefault(useless.operator.value if by_operator else useless.agent, Contribution()).useless += 1

@@ -12,6 +12,7 @@ from evogit.store import commits
 from evogit.store.candidate import Candidate
 from evogit.store.ranking import Ranking
 from evogit.store.repository import Repository
+from evogit.store.sizes import Sizes
 from evogit.store.snapshot import Snapshot
 
 _MAX_UNKNOWN = 256
@@ -41,9 +42,13 @@ class Phylogeny:
         """Those of the field that beat all their scored parents."""
         self.preferred = Ranking(snapshot.direction)
         """Those of the field that a person promoted, and what came of them."""
+        self.sizes = Sizes(repo, base)
+        """How large differences from the base are."""
+        self._best: tuple[tuple[int, int, str], Candidate | None] | None = None
         self._repo = repo
         self._next = 0
         self._later = False
+        self._read: dict[CommitId, list[CommitId]] = {}
         self._values: dict[CommitId, float] = {}
         self._rooted = {base}
         self._pruned: set[CommitId] = set()
@@ -57,6 +62,7 @@ class Phylogeny:
         touched = self.snapshot.touched
         new = dict.fromkeys(touched[self._next :])
         stale = self._later = len(new) > _AT_ONCE
+        self._read = commits.parents_of(self._repo, list(new)) if self._later else {}
         for commit in new:
             candidate = self.snapshot.candidates.get(commit)
             if candidate is None or not self._take_in(commit):
@@ -64,6 +70,7 @@ class Phylogeny:
                 continue
             stale |= self._learn(candidate)
         self._next = len(touched)
+        self._read = {}
         if stale:
             self._mark_all()
 
@@ -90,9 +97,15 @@ class Phylogeny:
         return commit in self._favoured
 
     def best(self) -> Candidate | None:
-        """Return the best candidate one may build on, the first measured among equals; None when nothing is scored."""
-        found = [self.snapshot.candidates[commit] for commit in self.field.leaders]
-        return min(found, key=lambda one: (one.first_at(self.snapshot.evaluator), one.id), default=None)
+        """Return the best candidate one may build on; None when nothing is scored.
+
+        Among equals it is the one with the smallest difference from the base, the first measured of these.
+        """
+        when = (self.version, len(self.snapshot.touched), self.snapshot.evaluator)
+        if self._best is None or self._best[0] != when:
+            leaders = [self.snapshot.candidates[commit] for commit in self.field.leaders]
+            self._best = (when, self.sizes.least(leaders, self.snapshot.evaluator))
+        return self._best[1]
 
     def lineage(self, commit: CommitId) -> list[CommitId]:
         """Return the commits from the base to this one along first parents, the base first."""
@@ -123,7 +136,7 @@ class Phylogeny:
         if commit in self.ancestry:
             return True
         try:
-            parents = {commit: commits.parent_ids(self._repo, commit)}
+            parents = {commit: self._parents(commit)}
         except StorageError as error:
             self.snapshot.discard(commit, str(error))
             return False
@@ -141,9 +154,13 @@ class Phylogeny:
             self._add(done, parents[done])
         return True
 
+    def _parents(self, commit: CommitId) -> list[CommitId]:
+        found = self._read.get(commit)
+        return commits.parent_ids(self._repo, commit) if found is None else found
+
     def _readable_parents(self, commit: CommitId) -> list[CommitId]:
         try:
-            return commits.parent_ids(self._repo, commit)
+            return self._parents(commit)
         except StorageError:
             return []
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
-from evogit.model import Count, Edit, SourceFile
+from evogit.errors import EvogitError
+from evogit.model import CommitId, Count, Edit, SourceFile
+from evogit.phylogeny import Phylogeny
+from evogit.records import Call
 
 OPERATION, PLACE, EDIT = "op", "place", "edit"
 """Params by which others learn from an edit: what was done, by a number no other proposer uses; in which part of which
@@ -27,11 +30,25 @@ class Past:
     edits: Set[float] = frozenset()
 
 
+def _no_question(_template: str, _limit_tokens: int) -> str:
+    return ""
+
+
+def _unlimited() -> float:
+    return float("inf")
+
+
+def _allowed(_: Edit) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What a proposer is given: the parent's editable text files, and what the parent's own operator recorded.
 
-    `feedback` and `instances` are what the evaluator said of the parent.
+    `feedback` and `instances` are what the evaluator said of the parent. `parent` and `family` are for a proposer that
+    looks at more than the files, `question` writes what a model is asked from a template, in at most so many tokens.
+    `left_usd` looks how much of the budget is left, and `refusal` says why an edit may not become a candidate.
     """
 
     files: Sequence[SourceFile]
@@ -39,11 +56,38 @@ class Request:
     feedback: str = ""
     instances: Mapping[str, float] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
+    parent: CommitId | None = None
+    family: Phylogeny | None = None
+    question: Callable[[str, int], str] = _no_question
+    left_usd: Callable[[], float] = _unlimited
+    refusal: Callable[[Edit], str | None] = _allowed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of asking what costs time or money: an edit, or why there is none; the calls count in either case.
+
+    `fatal` is what the agent has to end with.
+    """
+
+    calls: Sequence[Call]
+    edit: Edit | None = None
+    why: str = ""
+    fatal: EvogitError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """Nothing can be proposed for the moment, and that cost nothing."""
 
 
 class Proposer(Protocol):
     """Proposes one edit of a parent."""
 
-    def propose(self, request: Request, rng: Random) -> Edit | None:
-        """Return an edit, or None when it finds nothing to change in these files."""
+    def propose(self, request: Request, rng: Random) -> Edit | Answer | Resting | None:
+        """Return an edit, or None when it finds nothing to change in these files and that cost nothing.
+
+        Raises:
+            Cancelled: the caller wants to stop.
+        """
         ...

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from random import Random
 from typing import NamedTuple
 
+from evogit import marked
 from evogit.model import Count, Edit, RepoPath, SourceFile
 from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Request
 from evogit.proposers.subjects import MAX_SUBJECT, clean, place
@@ -143,7 +144,7 @@ def _operate(units: Sequence[Unit], request: Request, against: Evidence, rng: Ra
 
 def _sites(units: Sequence[Unit], request: Request, against: Evidence, *, anywhere: bool) -> list[_Site]:
     """Return the regions with their weights; with `anywhere` all are as suspicious."""
-    regions = [region for unit in units for region in unit.regions]
+    regions = [region for unit in units for region in unit.regions if unit.is_open(region)]
     doubts = [suspicion(region, against) for region in regions]
     blamed: dict[str, float] = {}
     for region, doubt in zip(regions, doubts, strict=True):
@@ -177,7 +178,7 @@ def _draws(
         elsewhere = operation is FROM_ELSEWHERE
         pool = _from_other_file(region, units, rng) if elsewhere else changes(operation, region)
         for change in _in_turn(region.unit, pool, suspects, rng):
-            if _key(region, change) not in past:
+            if region.unit.may_change(change.start, change.end) and _key(region, change) not in past:
                 yield _Found(region.unit, region, operation, change)
                 break
 
@@ -240,13 +241,15 @@ def _edit(request: Request, found: Sequence[_Found]) -> Edit:
 def _by_lines(files: Sequence[SourceFile], request: Request, rng: Random) -> Edit | None:
     for _ in range(_TRIES):
         file = rng.choice(files)
-        drawn = lines.draw(file, rng, LINES)
+        drawn = lines.draw(file, rng, LINES, known=request.past.operations, said=request.feedback)
         if drawn is None:
             continue
         change = drawn.change
         content = file.content[: change.start] + change.text + file.content[change.end :]
         language = language_of(file.path)
         key = _hash(file.path, file.content[change.start : change.end], change.text, change.start)
+        if not marked.is_within(marked.places(file.content), change.start, change.end):
+            continue
         if key in request.past.edits or (
             language and language.python and compiles(file.content) and not compiles(content)
         ):

@@ -12,11 +12,15 @@ from enum import IntEnum
 from random import Random
 from statistics import median
 
+from evogit import marked
 from evogit.model import Edit, RepoPath, SourceFile
 from evogit.proposers.numbers import LIMIT, Constant, find_constants, replace_constants
 from evogit.proposers.protocol import Request
 from evogit.proposers.subjects import MAX_SUBJECT, clean, place
 from evogit.proposers.text_numbers import Negative
+
+STEP = 0.3
+"""The step size of a lineage that has none recorded."""
 
 _MIN_STEP, _MAX_STEP = 1e-6, 3.0
 _RESTART = 0.05
@@ -53,7 +57,7 @@ class Tuner:
     move by `step / sqrt(k)` each. `step` is where a lineage begins that has none recorded.
     """
 
-    step: float = 0.3
+    step: float = STEP
 
     def propose(self, request: Request, rng: Random) -> Edit | None:
         """Return an edit of one or more constants.
@@ -67,7 +71,7 @@ class Tuner:
         Raises:
             Nothing.
         """
-        pools = [(file, find_constants(file)) for file in request.files]
+        pools = [(file, _movable(file)) for file in request.files]
         pools = [(file, constants) for file, constants in pools if constants]
         for _ in range(_TRIES if pools else 0):
             chosen = rng.choices(pools, [math.sqrt(len(constants)) for _, constants in pools])[0]
@@ -81,6 +85,12 @@ class Tuner:
                 params = {"step": float(f"{step:.6g}"), "move": float(move)}
                 return Edit(files=files, subject=_describe(values), params=params)
         return None
+
+
+def _movable(file: SourceFile) -> Sequence[Constant]:
+    """Return the constants of a file that may be changed."""
+    allowed = marked.places(file.content)
+    return [constant for constant in find_constants(file) if marked.is_within(allowed, constant.start, constant.end)]
 
 
 def _rewrite(files: Sequence[SourceFile], values: _Values) -> dict[RepoPath, bytes | None]:

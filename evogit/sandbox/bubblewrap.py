@@ -48,6 +48,14 @@ class Sight:
     read_only: Sequence[Path] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """Descriptors of files of /etc by their names, and of the filter of system calls."""
+
+    files: Mapping[str, int]
+    filter: int | None
+
+
 class Bubblewrap:
     """Starts each job in a new sandbox."""
 
@@ -67,11 +75,8 @@ class Bubblewrap:
         self.owner: int | None = self._slot.uid if self._slot else None
         self._system = [*layout.system(), *layout.devices(limits)]
         self._shown: dict[tuple[Path | None, ...], list[str]] = {}
-        me = (self.owner, self.owner) if self.owner is not None else _outside_of_root()
-        self._files = {name: _in_memory(content) for name, content in layout.files(*me).items()}
-        filter_ = seccomp.program()
-        self._filter = None if filter_ is None else _in_memory(filter_)
-        self._is_filtered = filter_ is not None
+        self._held: dict[bool, _Held] = {}
+        self._is_filtered = seccomp.program() is not None
 
     def start(self, job: Job) -> Started:
         """Start the job.
@@ -84,8 +89,9 @@ class Bubblewrap:
             _hand_over(job.writable, self.owner)
         report, report_end = os.pipe()
         gate_end, gate = os.pipe()
-        files = {name: _reader(held) for name, held in self._files.items()}
-        filter_ = None if self._filter is None else _reader(self._filter)
+        held = self._hold(job.network)
+        files = {name: _reader(descriptor) for name, descriptor in held.files.items()}
+        filter_ = None if held.filter is None else _reader(held.filter)
         read = [*files.values(), *([] if filter_ is None else [filter_])]
         # Not on the command line, where everybody would read them, the job as well.
         words = self._options(job, report_end, gate_end, files, filter_)
@@ -113,18 +119,28 @@ class Bubblewrap:
 
     def close(self) -> None:
         """Give back the user id and the descriptors."""
-        for descriptor in self._shared():
-            os.close(descriptor)
-        self._files, self._filter = {}, None
+        for held in self._held.values():
+            for descriptor in (*held.files.values(), *([] if held.filter is None else [held.filter])):
+                os.close(descriptor)
+        self._held = {}
         if self._slot:
             self._slot.release()
             self._slot = None
 
-    def _shared(self) -> list[int]:
-        return [*self._files.values(), *([] if self._filter is None else [self._filter])]
+    def _hold(self, has_network: bool) -> _Held:
+        """Return what jobs with or without network have in common, made for the first of them."""
+        if has_network not in self._held:
+            me = (self.owner, self.owner) if self.owner is not None else _outside_of_root()
+            found = layout.files(*me, has_network=has_network)
+            filter_ = seccomp.program(has_network=has_network)
+            self._held[has_network] = _Held(
+                files={name: _in_memory(content) for name, content in found.items()},
+                filter=None if filter_ is None else _in_memory(filter_),
+            )
+        return self._held[has_network]
 
     def _options(self, job: Job, report: int, gate: int, held: Mapping[str, int], filter_: int | None) -> list[str]:
-        namespaces = [f"--unshare-{name}" for name in _NAMESPACES]
+        namespaces = [f"--unshare-{name}" for name in _NAMESPACES if name != "net" or not job.network]
         if self.owner is None:
             uid, gid = _outside_of_root()
             namespaces += ["--unshare-user", "--uid", str(uid), "--gid", str(gid)]
@@ -142,9 +158,10 @@ class Bubblewrap:
 
     def _shown_to(self, job: Job) -> list[str]:
         """Return what shows the job its folders and tools; jobs of one working directory have one environment."""
-        key = (job.cwd, *job.writable, None, *job.read_only)
+        key = (job.cwd, *job.writable, None, job.tool, *job.read_only)
         if key not in self._shown:
-            tools = [*folders(job.environment, self._sight.homes, self._sight.secret), *self._sight.read_only]
+            tools = folders(job.environment, self._sight.homes, self._sight.secret, job.tool)
+            tools = [*tools, *self._sight.read_only]
             self._shown[key] = list(layout.folders(job, tools))
         return self._shown[key]
 

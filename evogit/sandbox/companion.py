@@ -7,11 +7,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from evogit.sandbox.job import Job, Limits
+from evogit.sandbox.job import KEPT_OUTPUT, Job, Limits
 from evogit.sandbox.plain import Started
 from evogit.sandbox.watchdog import Watchdog
-
-KEPT_OUTPUT = 64 * 1024
 
 
 class Companion:
@@ -82,8 +80,8 @@ class Companion:
         return Watchdog(self._started.top, self._job, self._limits, confined=self._started.inner is not None)
 
 
-def read_into(kept: bytearray, pipe: int) -> bool:
-    """Read what is there from a pipe that does not block, keep only the end of it; False when the pipe is closed."""
+def read_into(kept: bytearray, pipe: int, most: int = KEPT_OUTPUT) -> bool:
+    """Read what is there from a pipe that does not block, keep so much of its end; False when the pipe is closed."""
     for _ in range(64):  # an endless writer must not keep us from looking at the clock
         try:
             chunk = os.read(pipe, KEPT_OUTPUT)
@@ -92,5 +90,5 @@ def read_into(kept: bytearray, pipe: int) -> bool:
         if not chunk:
             return False
         kept += chunk
-        del kept[:-KEPT_OUTPUT]
+        del kept[:-most]
     return True

@@ -8,6 +8,7 @@ from pathlib import Path
 
 MARK = "EVOGIT_RESULT"
 """The variable by which an agent's processes are known: its value is a path that no other agent uses."""
+KEPT_OUTPUT = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +20,9 @@ class Job:
     the user's own command, run on no candidate's code: it is never confined. `memory_mb` is what all its processes may
     use. `talks` makes its input and output pipes to who launched it; else it has no input, and the end of its output is
     kept. `descriptors` are open files that it gets by their numbers. `who` is what it is called where it is said which
-    limit it crossed. `first` makes it the first process of its sandbox, which nothing inside can end or outlive, and to
+    limit it crossed. `network` leaves it the machine's network, though no socket of the local kind; `tool` is a program
+    whose own folders it sees, too. `input` is a file it reads as its standard input, `kept` how many bytes of its last
+    output are kept. `first` makes it the first process of its sandbox, which nothing inside can end or outlive, and to
     which orphans come: for a program of ours, never for a candidate's.
     """
 
@@ -35,6 +38,10 @@ class Job:
     descriptors: Sequence[int] = ()
     who: str = "it"
     first: bool = False
+    network: bool = False
+    tool: Path | None = None
+    input: Path | None = None
+    kept: int = KEPT_OUTPUT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

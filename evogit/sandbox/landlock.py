@@ -45,7 +45,7 @@ class Landlock:
             UsageError: the kernel has no Landlock that would do, or this is root.
         """
         self._version = _usable()
-        self._program = seccomp.program(is_shared=True) or b""
+        self._programs = {yes: seccomp.program(is_shared=True, has_network=yes) or b"" for yes in (False, True)}
         self.limits = replace(limits, is_counted=True)
         self._sight = sight
         self._instead = instead
@@ -66,9 +66,9 @@ class Landlock:
         leash_end, leash = os.pipe()
         files = None
         try:
-            files = ruleset.files(self._allowed(job))
+            files = ruleset.files(self._allowed(job), has_network=job.network)
             confinement = Confinement(
-                scope=self._scope, files=files, program=self._program, leash=leash_end, held=leash,
+                scope=self._scope, files=files, program=self._programs[job.network], leash=leash_end, held=leash,
                 limits=rlimits.of(self.limits, self._users_processes() + _ROOM * self.limits.processes),
                 writable=[os.path.realpath(folder) for folder in (job.cwd, *job.writable)],
             )  # fmt: skip
@@ -104,6 +104,8 @@ class Landlock:
     def _allowed(self, job: Job) -> Iterator[tuple[Path, int]]:
         """Yield each path the job may use, and what it may do there."""
         yield from self._system
+        if job.network:
+            yield from ((path, ruleset.READ) for path in layout.names())
         for path in (*self._tools(job), *job.read_only):
             yield path, ruleset.READ
         for path in (job.cwd, *job.writable):
@@ -111,9 +113,9 @@ class Landlock:
 
     def _tools(self, job: Job) -> list[Path]:
         """Return the folders of tools; jobs of one working directory have one environment."""
-        key = (job.cwd, *job.writable)
+        key = (job.cwd, *job.writable, *([job.tool] if job.tool else []))
         if key not in self._shown:
-            tools = folders(job.environment, self._sight.homes, self._sight.secret)
+            tools = folders(job.environment, self._sight.homes, self._sight.secret, job.tool)
             self._shown[key] = [*tools, *self._sight.read_only]
         return self._shown[key]
 

@@ -108,7 +108,7 @@ class Launcher:
             watchdog = Watchdog(started.top, job, sandbox.limits, confined=started.inner is not None)
             try:
                 look = _looker(watchdog, usage, started.top, beside)
-                output, stopped, ended = self._drain(started.process, begun + job.timeout_s, look, beside)
+                output, stopped, ended = self._drain(started.process, begun + job.timeout_s, look, beside, job.kept)
             finally:
                 started.kill()
                 self._ended(key)
@@ -143,6 +143,7 @@ class Launcher:
         deadline: float,
         look: Callable[[], str | None],
         beside: Sequence[Companion],
+        most: int,
     ) -> tuple[bytes, str | None, bool]:
         """Keep the end of the output until the process ends (True), or a limit is reached; it is named if not time."""
         assert process.stdout is not None
@@ -158,10 +159,10 @@ class Launcher:
             while True:
                 remaining = deadline - time.monotonic()
                 selector.select(max(0.0, min(remaining, exited.poll_s)))
-                if not read_into(kept, pipe) and pipe in selector.get_map():
+                if not read_into(kept, pipe, most) and pipe in selector.get_map():
                     selector.unregister(pipe)
                 if process.poll() is not None:
-                    read_into(kept, pipe)
+                    read_into(kept, pipe, most)
                     return bytes(kept), None, True
                 if remaining <= 0:
                     return bytes(kept), None, False

@@ -13,6 +13,7 @@ from evogit.sandbox.tools import SYSTEM
 _ETC = ("alternatives", "ssl/certs", "fonts", "java*", "R", "ImageMagick*")
 _ETC_FILES = ("ld.so.cache", "ssl/openssl.cnf", "mime.types")
 """What programs look up in /etc that says nothing of this machine's people or secrets."""
+_NAMES = ("resolv.conf", "hosts")
 _REAL = (
     *("passwd", "group", "hosts", "nsswitch.conf", "host.conf", "services", "protocols", "localtime", "timezone"),
     *("ld.so.preload", "ld.so.conf", "ld.so.conf.d", "os-release", "*-release", "debian_version", "perl", "python3*"),
@@ -53,7 +54,13 @@ def readable() -> list[Path]:
     return [path for path in found if path.exists() and _is_public(path)]
 
 
-def files(uid: int, gid: int) -> dict[str, bytes]:
+def names() -> list[Path]:
+    """Return the files by which a program with network finds other machines."""
+    found = [Path("/etc", name) for name in _NAMES]
+    return [path for path in found if path.is_file() and _is_public(path)]
+
+
+def files(uid: int, gid: int, *, has_network: bool = False) -> dict[str, bytes]:
     """Return the files of /etc that are copied or made up, for a job of this user."""
     nobody = "" if uid == _NOBODY else f"nobody:x:{_NOBODY}:{_NOBODY}::/:/bin/sh\n"
     me = "" if uid == 0 else f"evogit:x:{uid}:{gid}::/tmp:/bin/sh\n"
@@ -64,8 +71,11 @@ def files(uid: int, gid: int) -> dict[str, bytes]:
         "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     }
     copied = {name: Path("/etc", name) for name in _ETC_FILES}
+    if has_network:
+        copied |= {path.name: path for path in names()}
+        made["nsswitch.conf"] = made["nsswitch.conf"].replace("hosts: files", "hosts: files dns")
     return {
-        **{name: text.encode() for name, text in made.items()},
+        **{name: text.encode() for name, text in made.items()},  # hosts is the machine's own where there is network
         **{name: path.read_bytes() for name, path in copied.items() if path.is_file() and _is_public(path)},
     }
 

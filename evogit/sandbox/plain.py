@@ -151,18 +151,19 @@ def spawn(
     Raises:
         OSError: it cannot be started.
     """
-    return subprocess.Popen(
-        list(argv),
-        cwd=job.cwd,
-        env=dict(job.environment),
-        stdin=subprocess.PIPE if job.talks else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if job.talks else subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=enter,
-        pass_fds=(*descriptors, *job.descriptors),
-        bufsize=0,
-    )
+    with open(job.input or os.devnull, "rb") as input_:
+        return subprocess.Popen(
+            list(argv),
+            cwd=job.cwd,
+            env=dict(job.environment),
+            stdin=subprocess.PIPE if job.talks else input_,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if job.talks else subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=enter,
+            pass_fds=(*descriptors, *job.descriptors),
+            bufsize=0,
+        )
 
 
 def refuse_missing(job: Job) -> None:

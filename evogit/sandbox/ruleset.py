@@ -69,13 +69,14 @@ def scope() -> int:
     return _made(_Attributes(files=_MOVE, scopes=_SCOPES), [(Path("/"), _MOVE)])
 
 
-def files(allowed: Iterable[tuple[Path, int]]) -> int:
-    """Return a ruleset that leaves only these rights on what is there of these paths, and no network.
+def files(allowed: Iterable[tuple[Path, int]], *, has_network: bool = False) -> int:
+    """Return a ruleset that leaves only these rights on what is there of these paths, and no network unless it says so.
 
     Raises:
         OSError: the kernel does not know it, or a path cannot be looked up.
     """
-    return _made(_Attributes(files=_ALL, network=_BOTH_NETWORK, scopes=_SCOPES), allowed)
+    network = 0 if has_network else _BOTH_NETWORK
+    return _made(_Attributes(files=_ALL, network=network, scopes=_SCOPES), allowed)
 
 
 def give_up_privileges() -> None:

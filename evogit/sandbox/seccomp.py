@@ -47,6 +47,7 @@ _REACHING: Mapping[str, tuple[int, int]] = {
     "fchown": (93, 55), "fchownat": (260, 54),
 }  # fmt: skip
 """Calls that fail with EPERM, where the user's other processes and files are in reach."""
+_CONNECTING = ("connect", "bind")
 _ATTRIBUTES: Mapping[str, tuple[int, int]] = {
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "removexattr": (197, 14),
     "lremovexattr": (198, 15), "fremovexattr": (199, 16), "setxattrat": (463, 463), "removexattrat": (466, 466),
@@ -68,7 +69,8 @@ _ASKED_ON_X86: Mapping[str, int] = {"chmod": 90, "utime": 132, "utimes": 235, "f
 _REFUSED_ON_X86: Mapping[str, int] = {"chown": 92, "lchown": 94, "inotify_init": 253}
 """The same under names that younger machines do not have."""
 _NEW_NAMESPACES = 0x7E020000
-_FAMILIES = (1, 2, 10, 16)
+_LOCAL = 1
+_FAMILIES = (_LOCAL, 2, 10, 16)
 """Sockets of the local kind, IPv4, IPv6, and netlink, which C libraries ask for addresses; not those of a host."""
 _TERMINAL_INPUT = (0x5412, 0x541C)
 """ioctls that type into a terminal."""
@@ -105,14 +107,19 @@ _Line = tuple[int, int, str | None, str | None]
 """Code, constant, and where to go on: if it holds, if not; None is the next line."""
 
 
-def program(machine: str | None = None, *, is_shared: bool = False) -> bytes | None:
+def program(machine: str | None = None, *, is_shared: bool = False, has_network: bool = False) -> bytes | None:
     """Return the filter for a machine (default: this one), or None for one whose numbers are not known here.
 
     `is_shared` is for a process that has no namespaces of its own: it makes no socket but pairs, and reaches neither
     shared memory nor attributes of files. It asks about modes and times of files; somebody has to answer.
+
+    `has_network` is for one that may use the machine's network: it makes sockets for that, and none of the local kind
+    but pairs, since those others listen at are in its reach by their names.
     """
     found = _MACHINES.get(machine or platform.machine())
-    return None if found is None else _assemble([*_begin(found), *_lines(found, is_shared=is_shared)])
+    if found is None:
+        return None
+    return _assemble([*_begin(found), *_lines(found, is_shared=is_shared, has_network=has_network)])
 
 
 def asked(machine: str | None = None) -> Mapping[int, str]:
@@ -134,14 +141,14 @@ def _begin(machine: _Machine) -> Iterator[_Line | str]:
         yield (_AT_LEAST, _X32, "absent", None)
 
 
-def _lines(machine: _Machine, *, is_shared: bool) -> Iterator[_Line | str]:
+def _lines(machine: _Machine, *, is_shared: bool, has_network: bool) -> Iterator[_Line | str]:
     """Yield what is done about each call, its number loaded: a string is a label for the line after it."""
     yield (_EQUAL, machine.clone, "clone", None)
-    yield (_EQUAL, machine.socket, "no socket" if is_shared else "socket", None)
+    yield (_EQUAL, machine.socket, "no socket" if is_shared and not has_network else "socket", None)
     yield (_EQUAL, machine.ioctl, "ioctl", None)
     yield from _named(_ABSENT, machine, "absent")
     yield from _named(_REFUSED, machine, "refused")
-    yield from _lines_of_the_shared(machine) if is_shared else ()
+    yield from _lines_of_the_shared(machine, has_network=has_network) if is_shared else ()
     yield "allow"
     yield (_RETURN, _ALLOW, None, None)
     yield "clone"
@@ -150,7 +157,8 @@ def _lines(machine: _Machine, *, is_shared: bool) -> Iterator[_Line | str]:
     yield "socket"
     yield (_LOAD, _ARGUMENT_0, None, None)
     for family in _FAMILIES:
-        yield (_EQUAL, family, "allow again", None)
+        if family != _LOCAL or not has_network:
+            yield (_EQUAL, family, "allow again", None)
     yield (_RETURN, _FAIL | errno.EAFNOSUPPORT, None, None)
     yield "ioctl"
     yield (_LOAD, _ARGUMENT_1, None, None)
@@ -172,9 +180,10 @@ def _lines(machine: _Machine, *, is_shared: bool) -> Iterator[_Line | str]:
     yield (_RETURN, _KILL, None, None)
 
 
-def _lines_of_the_shared(machine: _Machine) -> Iterator[_Line | str]:
+def _lines_of_the_shared(machine: _Machine, *, has_network: bool) -> Iterator[_Line | str]:
     yield from _named(_SHARED, machine, "absent")
-    yield from _named(_REACHING, machine, "refused")
+    reaching = {name: _REACHING[name] for name in _REACHING if not has_network or name not in _CONNECTING}
+    yield from _named(reaching, machine, "refused")
     yield from _named(_ATTRIBUTES, machine, "unsupported")
     yield from _named(_OF_A_PROCESS, machine, "of a process")
     if machine.column == 0:

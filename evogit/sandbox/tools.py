@@ -11,6 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+KEPT = (
+    *("PATH", "LANG", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "PYENV_ROOT", "PYENV_VERSION"),
+    *("JAVA_HOME", "GOROOT", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "NVM_DIR", "CC", "CXX"),
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"),
+)
+"""The only variables of the caller's that a candidate gets: where tools are, nothing that could be a key."""
 SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Folders of `/` that every sandbox shows."""
 _PLACES = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYENV_ROOT", "JAVA_HOME", "GOROOT", "RUSTUP_HOME", "NVM_DIR")
@@ -23,13 +29,16 @@ _STORES = (Path("/nix/store"), Path("/gnu/store"))
 _HOPS = 10
 
 
-def folders(environment: Mapping[str, str], homes: Sequence[Path], secret: Sequence[Path]) -> list[Path]:
+def folders(
+    environment: Mapping[str, str], homes: Sequence[Path], secret: Sequence[Path], program: Path | None = None
+) -> list[Path]:
     """Return the folders to show, parents before children; never one that holds a home or something secret.
 
-    `homes` are home folders, `secret` what must stay out of sight wherever it is.
+    `homes` are home folders, `secret` what must stay out of sight wherever it is; `program` is one whose folders
+    are shown, too.
     """
     kept: list[Path] = []
-    wanted = {place for folder in _wanted(environment, homes) for place in (folder, _real(folder))}
+    wanted = {place for folder in _wanted(environment, homes, program) for place in (folder, _real(folder))}
     wanted |= {store for store in _STORES if any(folder.is_relative_to(store) for folder in wanted)}
     for folder in sorted(wanted, key=lambda path: (len(path.parts), path)):
         if _is_system(folder) or any(folder.is_relative_to(known) for known in kept):
@@ -40,7 +49,7 @@ def folders(environment: Mapping[str, str], homes: Sequence[Path], secret: Seque
     return kept
 
 
-def _wanted(environment: Mapping[str, str], homes: Sequence[Path]) -> Iterator[Path]:
+def _wanted(environment: Mapping[str, str], homes: Sequence[Path], program: Path | None) -> Iterator[Path]:
     path = environment.get("PATH", "")
     for folder in _existing(path.split(os.pathsep)):
         yield folder
@@ -51,6 +60,33 @@ def _wanted(environment: Mapping[str, str], homes: Sequence[Path]) -> Iterator[P
         found = shutil.which(name, path=path)
         if found:
             yield from _behind(Path(found), homes)
+    if program:
+        yield from _around(program, homes)
+        for behind in _behind(program, homes):
+            yield behind
+            yield from _packages(behind)
+
+
+def _around(program: Path, homes: Sequence[Path]) -> Iterator[Path]:
+    """Yield the folders of a program that need not be on the PATH, and of what runs it."""
+    yield program.parent
+    yield from _whole(program.parent, homes)
+    yield from _packages(program.parent)
+    with suppress(OSError, UnicodeDecodeError, ValueError), program.open("rb") as file:
+        words = file.readline(512).decode().split()
+        runner = Path(words[0].removeprefix("#!")) if words and words[0].startswith("#!/") else None
+        if runner and runner.name != "env" and runner.is_file():
+            yield runner.parent
+            yield from _whole(runner.parent, homes)
+            yield from _behind(runner, homes)
+
+
+def _packages(folder: Path) -> Iterator[Path]:
+    """Yield the outermost folder of packages of Node.js that one lies in: they use their neighbours."""
+    for place in (*reversed(folder.parents), folder):
+        if place.name == "node_modules":
+            yield place
+            return
 
 
 def _behind(program: Path, homes: Sequence[Path]) -> Iterator[Path]:

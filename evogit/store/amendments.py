@@ -1,7 +1,11 @@
-"""What people change in a task while its run goes on: the goal, whether agents work, the evaluator; a commit each."""
+"""What people change in a task while its run goes on; each change is one commit.
+
+That is the goal, whether agents work, definitions of more agents, and the evaluator.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -9,12 +13,13 @@ from typing import Any
 import msgspec
 import pygit2
 
+from evogit import resources
 from evogit.errors import EvogitError, RefMoved, StorageError, UsageError
 from evogit.model import CommitId, RunName
 from evogit.store import objects, refs, trees
 from evogit.store.objects import Durability
 from evogit.store.repository import Repository
-from evogit.store.task import TASK_FILE, Definition, State, Task, evaluator_entries, read, read_at
+from evogit.store.task import TASK_FILE, Definition, State, Task, agent_entries, evaluator_entries, read, read_at
 from evogit.store.trees import FILE_MODE, Entry
 
 _TRIES = 50
@@ -29,8 +34,9 @@ def amend(
     message: str,
     goal: str | None = None,
     state: State | None = None,
+    agents: Mapping[str, bytes] | None = None,
 ) -> tuple[Task, bool]:
-    """Put a goal or a state into force, and return the task with whether anything was written.
+    """Put a goal, a state or definitions of more agents into force; return the task and whether anything was written.
 
     The change goes on top of what others change at the same time. Nothing is written when it says what is so already;
     a stopped run is not paused.
@@ -47,10 +53,12 @@ def amend(
         new_state = found.state if state is None else state
         if state is State.PAUSED and found.state is State.STOPPED:
             new_state = State.STOPPED
-        if (new_goal, new_state) == (found.goal, found.state):
+        new_agents = {name: text for name, text in (agents or {}).items() if name not in found.definition.agents}
+        if (new_goal, new_state) == (found.goal, found.state) and not new_agents:
             return found, False
+        entries = {**agent_entries(repo, new_agents), **_described(repo, found, new_goal, new_state)}
         try:
-            _write(repo, found, signature, message, new_goal, new_state)
+            _write(repo, found, signature, message, entries)
         except RefMoved:
             continue
         return read(repo, run), True
@@ -83,8 +91,12 @@ def change_evaluator(
                 f"somebody changed the evaluator of run {known.run} at the same time, to {now[:12]}; "
                 f"look at theirs (evogit evaluator --run {known.run}), and say it again to replace it"
             )
+        # Those of agents that the new configuration names come along; what a name stands for already, it keeps.
+        kept = {*found.definition.agents, *resources.definitions()}
+        agents = {name: text for name, text in new.agents.items() if name not in kept}
+        entries = {**agent_entries(repo, agents), **_described(repo, found, found.goal, found.state, new)}
         try:
-            _write(repo, found, signature, message, found.goal, found.state, new)
+            _write(repo, found, signature, message, entries)
         except RefMoved:
             continue
         return read(repo, known.run), True
@@ -139,18 +151,11 @@ def _remove_stale_lock(repo: Repository, run: RunName, now: int) -> None:
             lock.unlink()
 
 
-def _write(
-    repo: Repository,
-    found: Task,
-    signature: pygit2.Signature,
-    message: str,
-    goal: str,
-    state: State,
-    new: Definition | None = None,
-) -> None:
-    """Write a task commit on top of the ref's: the newest one that can be read, with what was changed in it."""
-    tree = repo.commit(found.tip).tree_id
-    content = trees.read_blob(repo, trees.entries_of(repo, tree)[TASK_FILE].id)
+def _described(
+    repo: Repository, found: Task, goal: str, state: State, new: Definition | None = None
+) -> dict[bytes, Entry | None]:
+    """Return what is changed in a task's tree; `new` brings another evaluator."""
+    content = trees.read_blob(repo, trees.entries_of(repo, repo.commit(found.tip).tree_id)[TASK_FILE].id)
     described: dict[str, Any] = msgspec.json.decode(content)  # keys this version does not know are kept
     changed: dict[bytes, Entry | None] = {}
     if new is not None:
@@ -160,8 +165,15 @@ def _write(
     _set(described, "goal", None if goal == (new or found.definition).config.goal else goal)
     _set(described, "state", None if state is State.RUNNING else state.value)
     line = msgspec.json.encode(described, order="sorted") + b"\n"
-    built = trees.build(repo, tree, {**changed, TASK_FILE: Entry(FILE_MODE, objects.write_blob(repo, line))})
-    assert built is not None  # it holds at least this file
+    return {**changed, TASK_FILE: Entry(FILE_MODE, objects.write_blob(repo, line))}
+
+
+def _write(
+    repo: Repository, found: Task, signature: pygit2.Signature, message: str, entries: Mapping[bytes, Entry | None]
+) -> None:
+    """Write a task commit on top of the ref's, with the tree of the newest one that can be read and these in it."""
+    built = trees.build(repo, repo.commit(found.tip).tree_id, entries)
+    assert built is not None  # it holds at least the task's file
     commit = objects.write_commit(
         repo, author=signature, committer=signature, message=message, tree=built, parents=[found.seen]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -23,6 +24,13 @@ class Candidate:
     useless: list[Proposal] = field(default_factory=list)
     leases: list[Lease] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
+
+    def records(self) -> Iterator[AnyRecord]:
+        """Yield all records on it."""
+        for known in (self.scores, self.useless, self.leases, self.verdicts):
+            yield from known
+        if self.proposal:
+            yield self.proposal
 
     def value(self, evaluator: str) -> float | None:
         """Return its score by this evaluator: the median of its valid measurements, or None when it has none."""

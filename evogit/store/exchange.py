@@ -12,11 +12,12 @@ import pygit2
 
 from evogit.errors import RefMoved, StorageError
 from evogit.model import RunName
-from evogit.store import locking, private, refs, remote_git, takeover, tracking, transfer
+from evogit.store import letting_go, locking, private, refs, remote_git, successors, takeover, tracking, transfer
 from evogit.store.objects import Durability
 from evogit.store.outcomes import Outcome, Report
 from evogit.store.remote import Remote
 from evogit.store.repository import Repository
+from evogit.store.successors import Heir
 from evogit.store.takeover import TROUBLE, Judgement, Situation
 from evogit.store.tracking import Item, Kind
 from evogit.store.transfer import Push
@@ -54,6 +55,7 @@ class _Plan:
     judged: dict[Item, pygit2.Oid] = field(default_factory=dict)
     outcomes: dict[Item, Outcome] = field(default_factory=dict)
     pushes: dict[Item, Push] = field(default_factory=dict)
+    heirs: dict[Item, list[Heir]] = field(default_factory=dict)
 
 
 class Exchange:
@@ -100,13 +102,16 @@ class Exchange:
             for name in tracking.odd_names(listed, self._wish.run)
         ]
         plan = _Plan(self._here(), self._shown(listed))
+        plan.heirs = successors.heirs(self._repo, plan.here)
         self._fetch(plan)
         for item in sorted(plan.here.keys() | plan.shown.keys()):
             if item not in plan.outcomes and item.kind is not Kind.BRANCH:
                 self._judge(plan, item)
         self._take(plan)
+        self._let_go(plan)
         self._plan_pushes(plan)
         self._push(plan)
+        self._delete(plan)
         if self._remote.is_bundle and not self._wish.dry_run:
             tracking.drop(self._repo, [item.tracking(self._remote.slug) for item in plan.shown])
         return Report(self._remote, (*odd, *(plan.outcomes[item] for item in sorted(plan.outcomes))))
@@ -138,6 +143,9 @@ class Exchange:
                 journals[item.run] = journals.get(item.run, 0) + 1
             theirs = plan.shown.get(item)
             if theirs is None or self._is_known(plan, item) or self._wish.dry_run:
+                continue
+            if item not in plan.here and letting_go.is_inherited(plan.heirs, item, theirs):
+                self._say(plan, item, Judgement(Situation.SUPERSEDED))  # it would come only to go again
                 continue
             if item not in plan.here and journals.get(item.run, 0) > _MAX_JOURNALS and item.kind is not Kind.TASK:
                 self._say(plan, item, Judgement(Situation.INVALID, f"a run has at most {_MAX_JOURNALS} journals"))
@@ -191,7 +199,8 @@ class Exchange:
             situation = Situation.FAST_FORWARD if ours else Situation.NEW
             self._say(plan, item, Judgement(situation, "not fetched, so not looked at yet"))
             return
-        judged = takeover.judge(self._repo, item, ours, theirs, own=self._is_own(item))
+        heirs = plan.heirs.get(item, ())
+        judged = takeover.judge(self._repo, item, ours, theirs, own=self._is_own(item), heirs=heirs)
         if judged.situation in TROUBLE:
             self._remember(plan, item, judged)
         else:
@@ -223,6 +232,18 @@ class Exchange:
         else:
             plan.outcomes[item] = replace(one, taken=True)
 
+    def _let_go(self, plan: _Plan) -> None:
+        known = (*plan.here, *plan.shown)
+        if self._wish.dry_run or not any(successors.is_successor(item.agent) for item in known):
+            return
+        with locking.alone(self._repo, "takeover"):
+            for item, heir in letting_go.let_go(self._repo, self._here(), self._clone):
+                judged = Judgement(
+                    Situation.SUPERSEDED, f"{heir} stands for it and has all that it had, or a tombstone"
+                )
+                self._say(plan, item, judged)
+                plan.outcomes[item] = replace(plan.outcomes[item], taken=True)
+
     def _plan_pushes(self, plan: _Plan) -> None:
         if self._remote.is_bundle:
             return
@@ -232,25 +253,62 @@ class Exchange:
                 if tip != (theirs := plan.shown.get(item)):
                     plan.pushes[item] = Push(item.ref, tip, replaces=str(theirs or ""))
                     self._say(plan, item, Judgement(Situation.AHEAD))
-            elif ahead and (item.kind is Kind.TASK or self._is_own(item) or self._wish.relay):
-                if (put_off := self._refused.get(item)) and put_off.left > 0:
-                    put_off.left -= 1
-                else:
-                    plan.pushes[item] = Push(item.ref, tip)
+            elif ahead and self._may_send(plan, item, tip) and not self._is_put_off(item):
+                plan.pushes[item] = Push(item.ref, tip)
+
+    def _may_send(self, plan: _Plan, item: Item, tip: pygit2.Oid) -> bool:
+        if letting_go.is_inherited(plan.heirs, item, tip):
+            return False
+        return item.kind is Kind.TASK or self._is_own(item) or self._wish.relay
+
+    def _is_put_off(self, item: Item) -> bool:
+        if (put_off := self._refused.get(item)) and put_off.left > 0:
+            put_off.left -= 1
+            return True
+        return False
+
+    def _delete(self, plan: _Plan) -> None:
+        """Let journals go at the remote that one of ours stands for, once that is there."""
+        old = [
+            item for item, one in plan.outcomes.items() if one.situation is Situation.SUPERSEDED and item in plan.shown
+        ]
+        if not old or self._remote.is_bundle:
+            return
+        heirs = successors.heirs(self._repo, self._here())
+        gone: dict[Item, Push] = {}
+        for item in old:
+            theirs = plan.shown[item]
+            if any(self._is_there(plan, item, heir) for heir in heirs.get(item, ())) and not self._is_put_off(item):
+                gone[item] = Push(item.ref, None, replaces=str(plan.judged.get(item, theirs)))
+        self._send(plan, gone)
+        if not self._wish.dry_run:
+            tracking.drop(self._repo, [item.tracking(self._remote.slug) for item in gone])
+
+    def _is_there(self, plan: _Plan, item: Item, heir: Heir) -> bool:
+        """Return whether the remote has a journal that stands for another, and it is ours to say so there."""
+        standing = Item(item.run, Kind.JOURNAL, heir.agent)
+        if not (self._is_own(standing) or self._wish.relay):
+            return False
+        one = plan.outcomes.get(standing)
+        return plan.shown.get(standing) == heir.tip or (one is not None and one.sent)
 
     def _push(self, plan: _Plan) -> None:
+        self._send(plan, plan.pushes)
+
+    def _send(self, plan: _Plan, pushes: Mapping[Item, Push]) -> None:
         if self._wish.dry_run:
-            for item in plan.pushes:
+            for item in pushes:
                 plan.outcomes[item] = replace(plan.outcomes[item], sent=True)
-        if not plan.pushes or self._wish.dry_run:
+        if not pushes or self._wish.dry_run:
             return
-        answers = transfer.push(self._repo, self._remote, list(plan.pushes.values()))
-        for item, one in plan.pushes.items():
+        answers = transfer.push(self._repo, self._remote, list(pushes.values()))
+        for item, one in pushes.items():
             reason = answers[one.ref]
             if reason is None:
                 plan.outcomes[item] = replace(plan.outcomes[item], sent=True)
                 self._refused.pop(item, None)
-                self._track(item, one.tip)
+                if one.tip is not None:
+                    self._track(item, one.tip)
             else:
                 said = f"the remote refused it: {reason}"
                 plan.outcomes[item] = replace(plan.outcomes[item], refused=True, detail=said)

@@ -70,13 +70,31 @@ class Export:
         return path in self._definition.files and path not in self._hidden
 
     @cached_property
-    def base_files(self) -> Collection[bytes]:
-        """The paths of the base.
+    def base_files(self) -> Mapping[bytes, Entry]:
+        """The files of the base by their paths.
 
         Raises:
             StorageError: the base cannot be read.
         """
-        return trees.files(self._repo, self._repo.commit(self._definition.base).tree_id).keys()
+        return trees.files(self._repo, self._repo.commit(self._definition.base).tree_id)
+
+    def changed(self) -> Collection[bytes]:
+        """Return the paths of the tree's own files that the base does not have like this.
+
+        Raises:
+            StorageError: the base cannot be read.
+        """
+        frozen, base = self._definition.files, self.base_files
+        return [path for path, entry in self._files.items() if path not in frozen and base.get(path) != entry]
+
+    def base_content(self, path: bytes) -> bytes:
+        """Return a file of the base; nothing where it has none of that name.
+
+        Raises:
+            StorageError: the base cannot be read.
+        """
+        entry = self.base_files.get(path)
+        return trees.read_blob(self._repo, entry.id) if entry and entry.mode != SUBMODULE_MODE else b""
 
     def supply(self, links: Mapping[bytes, Path]) -> None:
         """From the next switch on, put links to what is no part of any tree; they hide a tree's own."""

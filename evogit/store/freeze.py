@@ -15,7 +15,7 @@ from pygit2.enums import FileStatus
 from evogit import config
 from evogit.errors import ConfigError
 from evogit.evaluator_table import Command
-from evogit.store import naming, objects, trees
+from evogit.store import definitions, naming, objects, trees
 from evogit.store.repository import Repository
 from evogit.store.task import Definition
 from evogit.store.trees import EXECUTABLE_MODE, FILE_MODE, LINK_MODE, SUBMODULE_MODE, Entry
@@ -55,7 +55,7 @@ def freeze(repo: Repository) -> Frozen:
 
     Raises:
         RepositoryError: there is no commit.
-        ConfigError: there is no valid `evogit.toml`.
+        ConfigError: there is no valid `evogit.toml`, or a definition of an agent it names.
         StorageError: Git would not read or write.
     """
     base = repo.head()
@@ -75,8 +75,9 @@ def freeze(repo: Repository) -> Frozen:
     _refuse_unmatched(settings.evaluator, files)
     _refuse_missing_module(settings.evaluator, files)
     definition = Definition(
-        base=base, config=settings, config_text=text, editable=settings.editable, protected=patterns, files=files
-    )
+        base=base, config=settings, config_text=text, editable=settings.editable, protected=patterns, files=files,
+        agents=definitions.to_freeze(repo, settings.agents),
+    )  # fmt: skip
     used = [_text(path) for path in files if files[path] != tracked.get(path)]
     ignored = [path for path in _modified(repo) if not definition.is_protected(os.fsencode(path))]
     return Frozen(definition, used, ignored)

@@ -38,7 +38,7 @@ class Journal:
         if tip is None:
             tip = self._begin(signature)
         self.tip = tip
-        self.tree = _tree(repo, tip)
+        self.tree = tree_of(repo, tip)
         self._notes = notes.NotesTree(repo, self.tree)
 
     def append(
@@ -72,7 +72,7 @@ class Journal:
         """
         moved = refs.read(self._repo, self._ref)
         found = []
-        for change in notes.changed(self._repo, _tree(self._repo, moved) if moved else None, self.tree):
+        for change in notes.changed(self._repo, tree_of(self._repo, moved) if moved else None, self.tree):
             if change.new is None:
                 continue
             theirs = trees.read_blob(self._repo, change.old).splitlines() if change.old else []
@@ -118,36 +118,46 @@ class Journal:
         return objects.write_blob(self._repo, note)
 
     def _begin(self, signature: pygit2.Signature) -> pygit2.Oid:
-        start = objects.write_commit(
-            self._repo,
-            author=signature,
-            committer=signature,
-            message=_beginning(self.agent),
-            tree=objects.write_tree(self._repo, b""),
-            parents=[],
-        )
+        start = begin(self._repo, self.agent, signature)
         self._durability.flush()
         refs.compare_and_swap(self._repo, self._ref, old=None, new=start)
         return start
 
     def _adopt(self, tip: pygit2.Oid) -> None:
         self.tip = tip
-        self.tree = _tree(self._repo, tip)
+        self.tree = tree_of(self._repo, tip)
         self._notes = notes.NotesTree(self._repo, self.tree)
+
+
+def begin(repo: Repository, agent: AgentName, signature: pygit2.Signature) -> pygit2.Oid:
+    """Write the empty commit a journal starts with; no ref leads to it yet.
+
+    Raises:
+        StorageError: Git would not write it.
+    """
+    empty = objects.write_tree(repo, b"")
+    return objects.write_commit(
+        repo, author=signature, committer=signature, message=_beginning(agent), tree=empty, parents=[]
+    )
 
 
 def _beginning(agent: AgentName) -> str:
     return f"evogit: begin the journal of {agent}\n"
 
 
-def _tree(repo: Repository, tip: pygit2.Oid) -> pygit2.Oid:
+def tree_of(repo: Repository, tip: pygit2.Oid) -> pygit2.Oid:
+    """Return the notes tree of a journal's commit.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
     return repo.commit(CommitId(str(tip))).tree_id
 
 
 def is_readable(repo: Repository, tip: pygit2.Oid) -> bool:
     """Return whether a journal with this tip can be read and continued."""
     try:
-        trees.read_tree(repo, _tree(repo, tip))
+        trees.read_tree(repo, tree_of(repo, tip))
     except StorageError:
         return False
     return True
@@ -201,7 +211,7 @@ def check_growth(repo: Repository, old: pygit2.Oid, new: pygit2.Oid) -> list[not
         StorageError: an object cannot be read.
     """
     _check_first_parents(repo, old, new)
-    found = notes.changed(repo, _tree(repo, old), _tree(repo, new))
+    found = notes.changed(repo, tree_of(repo, old), tree_of(repo, new))
     for change in found:
         if change.old and not _keeps_lines(repo, change.old, change.new):
             raise RefMoved(f"journal commit {new} drops lines of the note on {change.commit}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -12,7 +12,7 @@ import pygit2
 
 from evogit.errors import StorageError
 from evogit.model import AgentName, CommitId, Measurement, Plan, RunName, TreeId
-from evogit.records import AnyRecord, Lease, Merge, Proposal, Score, Verdict
+from evogit.records import MAX_CALLS, AnyRecord, Call, Lease, Merge, Proposal, Score, Verdict
 from evogit.store import commits, redaction
 from evogit.store.candidate import Candidate, Event
 from evogit.store.journal import Journal
@@ -57,8 +57,19 @@ class Ledger:
         """Let go of the file system."""
         self._durability.close()
 
-    def candidate(self, tree: TreeId, plan: Plan, subject: str) -> CommitId:
+    def candidate(
+        self,
+        tree: TreeId,
+        plan: Plan,
+        subject: str,
+        donor: CommitId | None = None,
+        *,
+        body: str = "",
+        models: Sequence[str] = (),
+    ) -> CommitId:
         """Write a candidate's commit; it becomes visible with its first record.
+
+        `donor` is a candidate that something was taken from, `models` are those that had part in it.
 
         Raises:
             StorageError: Git would not write it.
@@ -71,7 +82,10 @@ class Ledger:
             tree=tree,
             parents=plan.parents,
             subject=subject,
+            body=body,
             committer=self._signature(),
+            inspired_by=(donor,) if donor else (),
+            assisted_by=[(self.writer.use, model) for model in models],
         )
 
     def proposal(
@@ -80,18 +94,24 @@ class Ledger:
         params: Mapping[str, float],
         seen: Mapping[str, int] | None = None,
         merge: Merge | None = None,
+        *,
+        donor: CommitId | None = None,
+        size: int | None = None,
+        calls: Sequence[Call] = (),
     ) -> Proposal:
         """Return the record of how a candidate was made; `seen` is what the snapshot knew when it was planned."""
         return Proposal(
             **self._header(), operator=plan.operator, use=self.writer.use, seed=plan.seed, outcome="candidate",
-            params=dict(params), seen=dict(seen or {}), merge=merge,
+            params=dict(params), seen=dict(seen or {}), merge=merge, donor=donor, size=size,
+            calls=list(calls[-MAX_CALLS:]),
         )  # fmt: skip
 
-    def useless(self, plan: Plan, seen: Mapping[str, int], why: str) -> Proposal:
+    def useless(self, plan: Plan, seen: Mapping[str, int], why: str, calls: Sequence[Call] = ()) -> Proposal:
         """Return the record of a plan that came to nothing."""
         return Proposal(
             **self._header(), operator=plan.operator, use=self.writer.use, seed=plan.seed, outcome="useless",
             parents=list(plan.parents), seen=dict(seen), why=commits.plain_text(why)[:256],
+            calls=list(calls[-MAX_CALLS:]),
         )  # fmt: skip
 
     def score(self, tree: TreeId, measured: Measurement, sandbox: str) -> Score:

@@ -51,6 +51,29 @@ def changed(repo: Repository, old: pygit2.Oid | None, new: pygit2.Oid | None) ->
     ]
 
 
+def find(repo: Repository, tree: pygit2.Oid, commit: CommitId) -> pygit2.Oid | None:
+    """Return the note on one commit in a notes tree of any fan-out, or None.
+
+    Raises:
+        StorageError: a tree cannot be read.
+    """
+    return _find(repo, tree, commit.encode())
+
+
+def _find(repo: Repository, tree: pygit2.Oid, digits: bytes) -> pygit2.Oid | None:
+    entries = trees.entries_of(repo, tree)
+    for length in range(len(digits), 0, -1):
+        entry = entries.get(digits[:length])
+        if entry is None:
+            continue
+        if entry.mode != trees.TREE_MODE:
+            if length == len(digits):
+                return entry.id
+        elif found := _find(repo, entry.id, digits[length:]):
+            return found
+    return None
+
+
 def _annotated(path: bytes) -> CommitId | None:
     digits = path.replace(b"/", b"")
     return CommitId(digits.decode()) if _HEX.fullmatch(digits) else None

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from evogit.errors import EvogitError, RepositoryError, StorageError, UsageError
 from evogit.model import AgentName, RunName, parse_agent_name
-from evogit.store import journal, refs
+from evogit.store import journal, refs, successors
 from evogit.store.repository import Repository
 
 _MAX_AGENTS = 999
@@ -115,13 +115,17 @@ def free_name(repo: Repository, run: RunName, definition: str) -> Name:
     """Take the first name `<definition>-<n>-<clone id>` that no living process of this clone has.
 
     A name whose journal is damaged is passed over: the journal stays as it is, for `git fsck` and other clones to mend.
+    So is one whose journal was pruned: other clones may still know that.
 
     Raises:
         UsageError: all are taken.
         RepositoryError, StorageError: as for `run_folder`.
     """
     suffix = clone_id(repo)
+    retired = successors.retired(repo, run)
     for number in range(1, _MAX_AGENTS):
+        if f"{definition}-{number}-{suffix}" in retired:
+            continue
         held = _hold(repo, run, parse_agent_name(f"{definition}-{number}-{suffix}"))
         if held and _can_go_on(repo, run, held.agent):
             return held

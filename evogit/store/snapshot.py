@@ -5,20 +5,32 @@ A journal that is broken or hostile is passed over and named in `problems`; it n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pygit2
 
 from evogit.errors import StorageError
 from evogit.model import AgentName, CommitId, Direction, RunName, Status, TreeId
-from evogit.records import MAX_NOTE_BYTES, AnyRecord, Proposal, Score, Verdict, decode_note
-from evogit.store import notes, refs, trees
+from evogit.records import (
+    MAX_NOTE_BYTES,
+    AnyRecord,
+    Proposal,
+    Score,
+    Successor,
+    Tombstone,
+    Verdict,
+    decode_lines,
+)  # fmt: skip
+from evogit.store import notes, refs, successors
 from evogit.store.candidate import Candidate, Event, is_same_measurement
 from evogit.store.journal import check_growth
 from evogit.store.ranking import Ranking
 from evogit.store.repository import Repository
+from evogit.store.spending import Spending
 
+_R = TypeVar("_R")
 _LONGEST_WAIT = 1024
 _MANY = 500
 """New records from which all is ranked anew when next asked, which is cheaper than one after another."""
@@ -28,7 +40,8 @@ _MANY = 500
 class _Seen:
     tip: pygit2.Oid
     tree: pygit2.Oid
-    next_seq: int = 0
+    writers: frozenset[str]
+    """Whose records stand there: the agent's, and of those its journal stands for."""
 
 
 @dataclass(slots=True)
@@ -62,6 +75,8 @@ class Snapshot:
         self.candidates: dict[CommitId, Candidate] = {}
         self.problems: dict[str, str] = {}
         self.evaluations = 0
+        self.spending = Spending()
+        """What models and tools cost, by anybody."""
         self.direction = direction
         self._repo = repo
         self._until = until
@@ -69,6 +84,10 @@ class Snapshot:
         self._put_off: dict[AgentName, _PutOff] = {}
         self._measured: dict[tuple[TreeId, str], CommitId] = {}
         self._by_session: dict[str, int] = {}
+        self._next: dict[AgentName, int] = {}
+        self._retired: set[AgentName] = set()
+        self._stones: dict[CommitId, dict[str, Tombstone]] = {}
+        self._uncounted: dict[tuple[CommitId, str], int] = {}
         self._ranking = Ranking(direction)
         self._stale = False
         self.touched: list[CommitId] = []
@@ -76,19 +95,26 @@ class Snapshot:
 
     @property
     def agents(self) -> list[AgentName]:
-        """The agents whose journals were read, by name."""
-        return sorted(self._seen)
+        """The agents whose records were read, by name."""
+        known = self._retired.union(self._seen)
+        return sorted(agent for agent in known if not successors.is_successor(agent))
+
+    @property
+    def dropped(self) -> dict[CommitId, list[Tombstone]]:
+        """What is left of the candidates that pruning dropped."""
+        gone = (commit for commit in self._stones if commit not in self.candidates)
+        return {commit: list(self._stones[commit].values()) for commit in gone}
 
     def next_seq(self, agent: AgentName) -> int:
         """Return the first sequence number this agent has not used."""
-        return self._seen[agent].next_seq if agent in self._seen else 0
+        return self._next.get(agent, 0)
 
     def evaluations_of(self, session: str) -> int:
         """Return how many evaluations the invocation `session` has recorded."""
         return self._by_session.get(session, 0)
 
     def measured(self, tree: TreeId) -> CommitId | None:
-        """Return a candidate with this tree that this evaluator has judged, or None."""
+        """Return a candidate, maybe a dropped one, with this tree that this evaluator has judged, or None."""
         return self._measured.get((tree, self.evaluator))
 
     def judge_by(self, evaluator: str) -> None:
@@ -106,13 +132,8 @@ class Snapshot:
         return self._ranked().leaders
 
     def seen(self) -> dict[str, int]:
-        """Return for each journal the first sequence number that is not known yet: what `until` takes."""
-        return {agent: seen.next_seq for agent, seen in sorted(self._seen.items())}
-
-    def best(self) -> Candidate | None:
-        """Return the best candidate, the first measured among equals, or None when nothing is scored."""
-        found = [self.candidates[commit] for commit in self.leaders()]
-        return min(found, key=lambda one: (one.first_at(self.evaluator), one.id), default=None)
+        """Return for each writer the first sequence number that is not known yet: what `until` takes."""
+        return dict(sorted(self._next.items()))
 
     def is_better(self, value: float, than: float) -> bool:
         """Return whether `value` is strictly better."""
@@ -143,14 +164,18 @@ class Snapshot:
             StorageError: the refs cannot be listed.
         """
         events: list[Event] = []
-        for agent in self._list() if discover else self.agents:
+        present = self._list() if discover else sorted(self._seen)
+        for agent in present:
             events.extend(self._read_new(agent))
+        if discover and self._retired:
+            self._let_go(set(present))
         return events
 
     def take_own(self, agent: AgentName, tip: pygit2.Oid, tree: pygit2.Oid, events: list[Event]) -> None:
         """Learn what this process just wrote to its own journal, without reading it back."""
-        seen = self._seen.setdefault(agent, _Seen(tip, tree))
+        seen = self._seen.setdefault(agent, _Seen(tip, tree, frozenset((agent,))))
         seen.tip, seen.tree = tip, tree
+        self._next.setdefault(agent, 0)
         for event in events:
             self._learn(event, seen)
 
@@ -190,42 +215,53 @@ class Snapshot:
         if seen is None:
             tree = self._repo.commit(CommitId(str(tip))).tree_id
             changes = notes.changed(self._repo, None, tree)
-            seen = _Seen(tip, tree)
+            retired = {AgentName(one.of) for one in successors.stands_for(self._repo, agent, tip)}
+            self._retired |= retired
+            seen = _Seen(tip, tree, frozenset((agent, *retired)))
         elif seen.tip == tip:
             return []
         else:
             changes = check_growth(self._repo, seen.tip, tip)
             tree = self._repo.commit(CommitId(str(tip))).tree_id
-        events = [Event(change.commit, record) for change in changes for record in self._read_note(name, agent, change)]
+        writers = seen.writers
+        loose = self._repo.loose() if len(changes) > _MANY else None
+        events = [
+            Event(change.commit, record)
+            for change in changes
+            for record in self._read_note(name, writers, change, loose)
+        ]
         seen.tip, seen.tree = tip, tree
         self._seen[agent] = seen
+        self._next.setdefault(agent, 0)
         self._stale |= len(events) > _MANY
         for event in events:
             self._learn(event, seen)
-        return events
+        return [event for event in events if not isinstance(event.record, Successor | Tombstone)]
 
-    def _read_note(self, name: str, agent: AgentName, change: notes.NoteChange) -> Iterator[AnyRecord]:
+    def _read_note(
+        self, name: str, writers: Container[str], change: notes.NoteChange, loose: frozenset[str] | None
+    ) -> Iterator[AnyRecord]:
         if change.new is None:
             return
         try:
-            content = self._note_content(change.new)
-            old = set(self._note_content(change.old).splitlines()) if change.old else set()
+            content = self._note_content(change.new, loose)
+            old = set(self._note_content(change.old, None).splitlines()) if change.old else set()
         except StorageError as error:
             self.problems[f"{name}:{change.commit}"] = str(error)
             return
         fresh = dict.fromkeys(line for line in content.splitlines() if line not in old)  # a note is a set of lines
-        for record in decode_note(b"\n".join(fresh)):
+        for record in decode_lines(fresh):
             if isinstance(record, ValueError):
                 self.problems[f"{name}:{change.commit}"] = f"a line that is no valid record: {record}"
-            elif record.agent != agent or record.run != self.run:
+            elif record.agent not in writers or record.run != self.run:
                 self.problems[f"{name}:{change.commit}"] = (
                     f"a record of {record.agent!r} in {record.run!r}: not its writer's"
                 )
             else:
                 yield record
 
-    def _note_content(self, note: pygit2.Oid) -> bytes:
-        content = trees.read_blob(self._repo, note)
+    def _note_content(self, note: pygit2.Oid, loose: frozenset[str] | None) -> bytes:
+        content = self._repo.content(note, "blob", loose=loose)
         if len(content) > MAX_NOTE_BYTES:
             raise StorageError(f"a note of {len(content)} bytes; at most {MAX_NOTE_BYTES} are read")
         return content
@@ -234,33 +270,83 @@ class Snapshot:
         record = event.record
         if self._until is not None and record.seq >= self._until.get(record.agent, 0):
             return
-        seen.next_seq = max(seen.next_seq, record.seq + 1)
+        writer = AgentName(record.agent)
+        self._next[writer] = max(self._next.get(writer, 0), record.seq + 1)
+        if isinstance(record, Successor | Tombstone):
+            if isinstance(record, Tombstone) and record.of in seen.writers:
+                self._bury(record)
+            return
         self.touched.append(event.commit)
         candidate = self.candidates.get(event.commit)
         if candidate is None:
             candidate = self.candidates[event.commit] = Candidate(event.commit)
         if isinstance(record, Score):
-            if any(is_same_measurement(known, record) for known in candidate.scores):
+            if any(known == record or is_same_measurement(known, record) for known in candidate.scores):
                 return
             candidate.scores.append(record)
-            self.evaluations += 1
+            self._count(event.commit, record.agent)
             self._by_session[record.session] = self._by_session.get(record.session, 0) + 1
             if record.status is not Status.ERROR:
                 self._measured.setdefault((TreeId(record.tree), record.evaluator), event.commit)
             self._rank(candidate)
         elif isinstance(record, Proposal) and record.outcome == "useless":
-            candidate.useless.append(record)
+            self.spending.learn(event.commit, record)
+            self._add(candidate.useless, record)
         elif isinstance(record, Proposal):
+            self.spending.learn(event.commit, record)
             # One agent writes one; were there two, every reader must still take the same.
             candidate.proposal = min(candidate.proposal or record, record, key=lambda made: (made.agent, made.seq))
         elif isinstance(record, Verdict):
-            candidate.verdicts.append(record)
+            self._add(candidate.verdicts, record)
         else:
-            candidate.leases.append(record)
+            self._add(candidate.leases, record)
+
+    def _add(self, known: list[_R], record: _R) -> None:
+        if not self._retired or record not in known:  # it may stand in an old journal and in the one that stands for it
+            known.append(record)
+
+    def _count(self, commit: CommitId, agent: str) -> None:
+        if self._uncounted.get((commit, agent)):
+            self._uncounted[commit, agent] -= 1  # a tombstone has told of it already
+        else:
+            self.evaluations += 1
+
+    def _bury(self, stone: Tombstone) -> None:
+        """Learn of a dropped candidate; where its records are read as well, they are what counts."""
+        commit = CommitId(stone.id)
+        stones = self._stones.setdefault(commit, {})
+        if stone.of in stones:
+            return
+        stones[stone.of] = stone
+        for cost in stone.paid:
+            self.spending.learn_paid(commit, stone.of, cost)
+        found = self.candidates.get(commit)
+        known = sum(score.agent == stone.of for score in found.scores) if found else 0
+        left = self._uncounted[commit, stone.of] = max(0, len(stone.scores) - known)
+        self.evaluations += left
+        for score in stone.scores:
+            if score.status is not Status.ERROR:
+                self._measured.setdefault((TreeId(stone.tree), score.evaluator), commit)
+
+    def _let_go(self, present: set[AgentName]) -> None:
+        """Forget candidates that were dropped, once no journal speaks of them any more."""
+        vanished = self._retired.intersection(self._seen) - present
+        for agent in vanished:
+            del self._seen[agent]
+        for commit, stones in self._stones.items() if vanished else ():
+            found = self.candidates.get(commit)
+            if found is None or not vanished & stones.keys():
+                continue
+            writers = {record.agent for record in found.records()}
+            if writers <= stones.keys() and not writers & present:
+                del self.candidates[commit]
+                self._uncounted.update({(commit, of): len(stone.scores) for of, stone in stones.items()})
+                self.touched.append(commit)
+                self._stale = True
 
     def _rank(self, candidate: Candidate) -> None:
-        value = candidate.value(self.evaluator)
-        if value is None or self._stale:
+        value = None if self._stale else candidate.value(self.evaluator)
+        if value is None:
             return
         if len(candidate.scores) > 1:
             self._stale = True  # a repeated measurement may lower it: rank all again when next asked

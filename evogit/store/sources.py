@@ -22,6 +22,7 @@ class Sources:
         self._is_text = is_text
         self._tree: pygit2.Oid | None = None
         self._files: dict[bytes, SourceFile] = {}
+        self._modes: dict[bytes, int] = {}
         self._ordered: tuple[SourceFile, ...] = ()
 
     def read(self, tree: TreeId) -> tuple[SourceFile, ...]:
@@ -42,9 +43,15 @@ class Sources:
                 if self._is_text(content):
                     name = RepoPath(change.path.decode("utf-8", "surrogateescape"))
                     self._files[change.path] = SourceFile(path=name, content=content)
+                    self._modes[change.path] = change.new.mode
         self._ordered = tuple(file for _, file in sorted(self._files.items()))
         self._tree = wanted
         return self._ordered
+
+    def mode(self, path: RepoPath) -> int:
+        """Return the mode of a file of the tree that was read last; that of a new file where there is none."""
+        name = path.encode("utf-8", "surrogateescape")
+        return self._modes.get(name, FILE_MODE) if name in self._files else FILE_MODE
 
     def _editable(self, path: bytes) -> bool:
         return self._definition.is_editable(path)

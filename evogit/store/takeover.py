@@ -16,9 +16,10 @@ import pygit2
 from evogit.errors import ConfigError, RefMoved, StorageError
 from evogit.model import AgentName, CommitId, RunName
 from evogit.records import MAX_NOTE_BYTES, decode_note
-from evogit.store import git, notes, private, refs, task, trees
+from evogit.store import git, notes, private, refs, successors, task, tombs, trees
 from evogit.store.journal import check_growth
 from evogit.store.repository import Repository
+from evogit.store.successors import Heir
 from evogit.store.tracking import Item, Kind
 
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -36,6 +37,7 @@ class Situation(StrEnum):
     DIVERGED = "diverged"
     REWRITTEN = "rewritten"
     INVALID = "invalid"
+    SUPERSEDED = "superseded"
 
 
 TROUBLE = (Situation.DIVERGED, Situation.REWRITTEN, Situation.INVALID)
@@ -55,8 +57,18 @@ class Judgement:
         return self.situation in (Situation.NEW, Situation.FAST_FORWARD)
 
 
-def judge(repo: Repository, item: Item, ours: pygit2.Oid | None, theirs: pygit2.Oid | None, *, own: bool) -> Judgement:
+def judge(
+    repo: Repository,
+    item: Item,
+    ours: pygit2.Oid | None,
+    theirs: pygit2.Oid | None,
+    *,
+    own: bool,
+    heirs: Sequence[Heir] = (),
+) -> Judgement:
     """Return how the remote's task or journal stands to ours; all objects of both must be here.
+
+    `heirs` are the journals here that stand for it.
 
     1. new: we have none, and theirs is valid
     2. unchanged: both are equal
@@ -65,6 +77,7 @@ def judge(repo: Repository, item: Item, ours: pygit2.Oid | None, theirs: pygit2.
     5. diverged: neither continues the other, and it is ours to write (`own`), or a task
     6. rewritten: theirs does not continue what was taken from a remote before
     7. invalid: theirs breaks a rule that `detail` names
+    8. superseded: a journal here stands for theirs, and holds or buries all that theirs does
 
     A journal is continued by first parents and by lines, a task by first parents.
     """
@@ -75,6 +88,9 @@ def judge(repo: Repository, item: Item, ours: pygit2.Oid | None, theirs: pygit2.
     try:
         if item.kind is Kind.TASK:
             return _judge_task(repo, item.run, ours, theirs)
+        for heir in heirs if ours is None else ():
+            if not why_kept(repo, item.run, item.agent, theirs, heir.tip, exactly=heir.old == str(theirs)):
+                return Judgement(Situation.SUPERSEDED, f"{heir.agent} stands for it")  # 8
         return _judge_journal(repo, item.run, item.agent, ours, theirs, own)
     except (StorageError, ConfigError) as error:
         return Judgement(Situation.INVALID, str(error))
@@ -101,7 +117,7 @@ def _judge_journal(
 ) -> Judgement:
     if ours is None:
         _check_beginning(repo, theirs)
-        _check_notes(repo, run, agent, notes.changed(repo, None, _tree(repo, theirs)))
+        _check_notes(repo, run, _writers(repo, run, agent, theirs), notes.changed(repo, None, _tree(repo, theirs)))
         return Judgement(Situation.NEW)  # 1
     # The likelier one first: the other one is only known after a walk to the journal's beginning.
     for old, new in ((theirs, ours), (ours, theirs)) if own else ((ours, theirs), (theirs, ours)):
@@ -112,11 +128,39 @@ def _judge_journal(
             continue
         if new == ours:
             return Judgement(Situation.AHEAD)  # 4
-        _check_notes(repo, run, agent, added)
+        _check_notes(repo, run, _writers(repo, run, agent, new), added)
         if own and agent in private.living(repo, run):
             return Judgement(Situation.DIVERGED, "another process elsewhere writes under the name of an agent here")
         return Judgement(Situation.FAST_FORWARD)  # 3
     return Judgement(Situation.DIVERGED if own else Situation.REWRITTEN, f"it was not taken: {reason}")  # 5, 6
+
+
+def _writers(repo: Repository, run: RunName, agent: AgentName, tip: pygit2.Oid) -> set[str]:
+    """Return whose records may stand in a journal: its agent's, and those of the journals it stands for.
+
+    Raises:
+        StorageError: it lacks something of one of these that is here.
+    """
+    found = successors.stands_for(repo, agent, tip)
+    for one in found:
+        known = refs.read(repo, refs.journal_ref(run, AgentName(one.of)))
+        if known and (why := why_kept(repo, run, AgentName(one.of), known, tip, exactly=one.tip == str(known))):
+            raise StorageError(f"it says it stands for {one.of}, but {why}")
+    return {agent, *(one.of for one in found)}
+
+
+def why_kept(
+    repo: Repository, run: RunName, agent: AgentName, tip: pygit2.Oid, new: pygit2.Oid, *, exactly: bool
+) -> str:
+    """Return why the journal of `agent`, at `tip`, must not go though the one at `new` stands for it; or nothing.
+
+    `exactly` says that it was made of just this tip.
+
+    Raises:
+        StorageError: one of them cannot be read.
+    """
+    writers = {agent, *(one.of for one in successors.stands_for(repo, agent, tip))}
+    return tombs.why_not_covered(repo, run, new, tip, writers, exactly=exactly)
 
 
 def _leads_to(repo: Repository, new: pygit2.Oid, old: pygit2.Oid) -> bool:
@@ -146,8 +190,8 @@ def _check_beginning(repo: Repository, tip: pygit2.Oid) -> None:
         raise StorageError(f"it begins with {str(first.id)[:12]}, whose tree is not empty: that is no journal")
 
 
-def _check_notes(repo: Repository, run: RunName, agent: AgentName, added: Sequence[notes.NoteChange]) -> None:
-    """Check the size of each note, and that what is new is its writer's.
+def _check_notes(repo: Repository, run: RunName, writers: set[str], added: Sequence[notes.NoteChange]) -> None:
+    """Check the size of each note, and that what is new is its writers'.
 
     Raises:
         StorageError: a note is too long, cannot be read, or holds a record of another agent or run.
@@ -159,7 +203,7 @@ def _check_notes(repo: Repository, run: RunName, agent: AgentName, added: Sequen
         known = set(trees.read_blob(repo, change.old).splitlines()) if change.old else set()
         fresh = [line for line in trees.read_blob(repo, change.new).splitlines() if line not in known]
         for record in decode_note(b"\n".join(fresh)):
-            if not isinstance(record, ValueError) and (record.agent, record.run) != (agent, run):
+            if not isinstance(record, ValueError) and (record.agent not in writers or record.run != run):
                 raise StorageError(
                     f"its note on {change.commit[:12]} holds a record of agent {record.agent!r} in run {record.run!r}"
                 )

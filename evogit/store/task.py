@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Literal
@@ -25,7 +25,10 @@ from evogit.store.trees import EXECUTABLE_MODE, FILE_MODE, Entry
 TASK_FILE = b"task.json"
 _CONFIG_FILE = b"evogit.toml"
 _PROTECTED = b"protected/"
+_AGENTS = b"agents/"
+_NEVER_EDITED = b".evogit/"
 _MAX_UNREADABLE = 100
+_MAX_DEFINITIONS = 256
 MAX_AMENDMENTS = 100_000
 
 
@@ -56,7 +59,8 @@ class Definition:
     """What makes two runs the same experiment: base, configuration, patterns, frozen files.
 
     `editable` and `protected` are the patterns with the defaults filled in, so that they mean the same for ever; an
-    empty `editable` is every text file that is not protected.
+    empty `editable` is every text file that is not protected. `agents` are the definitions of agents that do not ship
+    with evogit, by name.
     """
 
     base: CommitId
@@ -65,6 +69,7 @@ class Definition:
     editable: tuple[str, ...]
     protected: tuple[str, ...]
     files: Mapping[bytes, Entry]
+    agents: Mapping[str, bytes] = field(default_factory=dict)
 
     @cached_property
     def evaluator(self) -> str:
@@ -124,7 +129,7 @@ class Definition:
 
     def is_editable(self, path: bytes) -> bool:
         """Return whether a proposer may change this path."""
-        if self.is_protected(path):
+        if path.startswith(_NEVER_EDITED) or self.is_protected(path):
             return False
         return not self.editable or self._editable_spec.match_file(path.decode("utf-8", "surrogateescape"))
 
@@ -166,7 +171,8 @@ def create(repo: Repository, run: RunName, definition: Definition, signature: py
         v=1, run=run, base=definition.base, editable=definition.editable, protected=definition.protected
     )
     line = msgspec.json.encode(described, order="sorted") + b"\n"
-    tree = trees.build(repo, None, {TASK_FILE: _file(repo, line), **evaluator_entries(repo, definition)})
+    own = agent_entries(repo, definition.agents)
+    tree = trees.build(repo, None, {TASK_FILE: _file(repo, line), **evaluator_entries(repo, definition), **own})
     assert tree is not None  # it holds at least the two files
     goal = definition.config.goal
     commit = objects.write_commit(
@@ -185,13 +191,33 @@ def create(repo: Repository, run: RunName, definition: Definition, signature: py
 
 
 def evaluator_entries(repo: Repository, definition: Definition) -> dict[bytes, Entry]:
-    """Return what a task's tree holds beside `task.json`; the configuration's blob is written.
+    """Return what a task's tree holds beside `task.json` and `agents/`; the configuration's blob is written.
 
     Raises:
         StorageError: Git would not write it.
     """
     files = {_PROTECTED + path: entry for path, entry in definition.files.items()}
     return {_CONFIG_FILE: _file(repo, definition.config_text), **files}
+
+
+def agent_entries(repo: Repository, agents: Mapping[str, bytes]) -> dict[bytes, Entry | None]:
+    """Return what a task's tree holds of these agents' definitions; their blobs are written.
+
+    Raises:
+        StorageError: Git would not write it.
+    """
+    return {b"%s%s.toml" % (_AGENTS, name.encode()): _file(repo, text) for name, text in agents.items()}
+
+
+def _agents(repo: Repository, entries: Mapping[bytes, Entry]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for path, entry in entries.items():
+        if len(found) == _MAX_DEFINITIONS:
+            break
+        name = path.removeprefix(_AGENTS).removesuffix(b".toml").decode("utf-8", "replace")
+        if path == b"%s%s.toml" % (_AGENTS, name.encode()) and config.is_agent_name(name):
+            found[name] = trees.read_blob(repo, entry.id)
+    return found
 
 
 def _file(repo: Repository, content: bytes) -> Entry:
@@ -284,6 +310,7 @@ def _definition(repo: Repository, run: RunName, commit: pygit2.Commit, where: st
         editable=described.editable,
         protected=described.protected,
         files={path.removeprefix(_PROTECTED): entry for path, entry in entries.items() if path.startswith(_PROTECTED)},
+        agents=_agents(repo, entries),
     )
 
 

@@ -37,10 +37,10 @@ _AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One ref to send; with `replaces`, the remote's may be replaced when it is exactly this (empty: when absent)."""
+    """One ref to send (None: to delete); with `replaces`, the remote's may go when it is this (empty: when absent)."""
 
     ref: str
-    tip: pygit2.Oid
+    tip: pygit2.Oid | None
     replaces: str | None = None
 
 
@@ -87,7 +87,7 @@ def push(repo: Repository, remote: Remote, pushes: Sequence[Push]) -> dict[str, 
 
 def _push(repo: Repository, remote: Remote, pushes: Sequence[Push]) -> dict[str, str | None]:
     leases = [f"--force-with-lease={one.ref}:{one.replaces}" for one in pushes if one.replaces is not None]
-    done = remote_git.run(repo, [*_PUSH, *leases, "--", remote.name, *(f"{one.tip}:{one.ref}" for one in pushes)])
+    done = remote_git.run(repo, [*_PUSH, *leases, "--", remote.name, *(f"{one.tip or ''}:{one.ref}" for one in pushes)])
     found = _results(done, {one.ref for one in pushes})
     if not found:
         raise RemoteUnreachable(f"cannot push to {remote}: {done.reason}")

@@ -47,6 +47,11 @@ class Change:
     new: Entry | None
 
 
+def oid(tree: TreeId) -> pygit2.Oid:
+    """Return a tree's id as libgit2 takes it."""
+    return pygit2.Oid(hex=tree)
+
+
 def read_tree(repo: Repository, tree: pygit2.Oid | str) -> bytes:
     """Return the bytes of a tree object.
 
@@ -198,6 +203,22 @@ def _differ(
     new = None if right_tree else right
     if old or new:
         yield Change(path, old, new)
+
+
+def entry_at(repo: Repository, tree: TreeId, path: bytes) -> Entry | None:
+    """Return what stands at a path: a file, a link, a submodule or a folder; None when nothing does.
+
+    Raises:
+        StorageError: a tree cannot be read.
+    """
+    *folders, name = path.split(b"/")
+    at = oid(tree)
+    for folder in folders:
+        found = entries_of(repo, at).get(folder)
+        if found is None or found.mode != TREE_MODE:
+            return None
+        at = found.id
+    return entries_of(repo, at).get(name)
 
 
 def files(repo: Repository, tree: pygit2.Oid | str) -> dict[bytes, Entry]:

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from random import Random
 
-from evogit.model import RepoPath, SourceFile
+from evogit.model import Edit, RepoPath, SourceFile
 from evogit.proposers.protocol import Proposer, Request
 from evogit.proposers.surgeon import Surgeon
 from evogit.proposers.tuner import Tuner
@@ -33,7 +33,7 @@ def _measured(proposer: Proposer, file: SourceFile) -> str:
         begun = time.process_time()
         edit = proposer.propose(Request(files=[file]), Random(seed))
         (same if seed < _CALLS else other).append(1000 * (time.process_time() - begun))
-        content = edit.files[file.path] if edit else None
+        content = edit.files[file.path] if isinstance(edit, Edit) else None
         sound += content is not None and _parses(content)
         if seed >= _CALLS and content is not None:
             file = SourceFile(path=file.path, content=content)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import tree_sitter
 
+from evogit import marked
 from evogit.model import RepoPath, SourceFile
 from evogit.proposers.surgery.languages import Language, language_of, parser
 
@@ -125,6 +126,18 @@ class Unit:
     def line(self, at: int) -> int:
         """Return the number of that line, from 1."""
         return self.content.count(b"\n", 0, at) + 1
+
+    @cached_property
+    def _allowed(self) -> list[tuple[int, int]] | None:
+        return marked.places(self.content)
+
+    def may_change(self, start: int, end: int) -> bool:
+        """Return whether agents may change these bytes."""
+        return marked.is_within(self._allowed, start, end)
+
+    def is_open(self, region: Region) -> bool:
+        """Return whether agents may change anything in a region."""
+        return self._allowed is None or any(start < region.end and region.start < end for start, end in self._allowed)
 
     @cached_property
     def functions(self) -> tuple[bytes, ...]:

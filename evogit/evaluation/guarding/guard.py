@@ -1,7 +1,6 @@
 """Runs pytest, and beside the project's tests some of its own that notice when what judges was tampered with.
 
-Its text is handed to an interpreter, and it knows nothing of evogit. It shares the process with the code under test:
-it is a tripwire, not a wall.
+It shares the process with the code under test: it is a tripwire, not a wall.
 """
 
 from __future__ import annotations
@@ -16,13 +15,21 @@ import statistics
 import sys
 import time
 import unittest
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import is_not
 from types import ModuleType
 
+import _pytest.assertion.rewrite
 import _pytest.junitxml
 import _pytest.reports
 import _pytest.runner
 import pytest
+
+from evogit.evaluation.guarding.notary import Notary
+from evogit.evaluation.guarding.owners import Owners
+from evogit.evaluation.guarding.tripwires import Tripwires
+from evogit.evaluation.guarding.values import Values, install
+from evogit.evaluation.guarding.witness import Witness
 
 _JUDGES: Mapping[str, tuple[object, ...]] = {
     "builtins": (builtins,),
@@ -113,6 +120,20 @@ def _replaced(owners: tuple[object, ...]) -> _Check:
     return look
 
 
+def _at_a_glance(owners: tuple[object, ...], look: _Check) -> _Check:
+    """Return a check that looks only when something has changed."""
+    before: list[list[object]] = []
+
+    def glance() -> str:
+        now = [list(vars(owner).values()) for owner in owners]
+        if [*map(len, now)] == [*map(len, before)] and not any(any(map(is_not, *pair)) for pair in zip(now, before)):
+            return ""
+        before[:] = now
+        return look()
+
+    return glance
+
+
 def _watched() -> str:
     monitoring = getattr(sys, "monitoring", None)
     tools = [name for number in range(6) if monitoring and (name := monitoring.get_tool(number))]
@@ -144,21 +165,34 @@ def _rewritten() -> _Check:
     return look
 
 
-def main(group: str, must_fail: str, strangers: str, *arguments: str) -> None:
+def main(group: str, must_fail: str, strangers: str, plan: str, own: Iterable[str], arguments: list[str]) -> None:
     """Run pytest and end the process.
 
     `group` is what the names of its own tests begin with in a report; `must_fail` of them is to fail, the others are to
-    pass. `strangers` are, between commas, names of modules that must not stand in the place of others.
+    pass. `strangers` are, between commas, names of modules that must not stand in the place of others. `plan` is a file
+    with whose each file is, where the report will be, where the seal is to be, and the secret it is made with; it is
+    removed. `own` are the names our code was compiled by.
     """
-    checks: dict[str, _Check] = {f"{name} is as it was": _replaced(owners) for name, owners in _JUDGES.items()}
-    checks |= {"nothing looks on": _watched, "files are as they were": _rewritten(), must_fail: lambda: "as it should"}
+    with open(plan) as file:
+        told = json.load(file)
+    os.unlink(plan)
+    notary = Notary(told.pop("secret"), told["report"], told["seal"])
+    owners = Owners(os.getcwd(), told["files"], own)
+
+    def tell(which: str, message: str) -> None:
+        notary.tell("wire", which, message)
+
+    install(Values(owners, tell), _pytest.assertion.rewrite)
+    checks: dict[str, _Check] = {f"{name} is as it was": _replaced(judges) for name, judges in _JUDGES.items()}
+    checks["nothing looks on"], checks["files are as they were"] = _watched, _rewritten()
+    checks[must_fail] = lambda: "as it should"
     finders = sys.meta_path
     finders.insert(finders.index(importlib.machinery.PathFinder), _OthersFirst(set(strangers.split(","))))
-    leave, code = os._exit, pytest.main(list(arguments), plugins=[_Controls(group, checks)])
+    Tripwires(owners, tell).set()
+    glance = _at_a_glance(_JUDGES["pytest"], checks["pytest is as it was"])
+    witness = Witness(owners, notary.tell, group, glance)
+    leave, end, code = os._exit, notary.end, pytest.main(arguments, plugins=[_Controls(group, checks), witness])
     sys.stdout.flush()
     sys.stderr.flush()
+    end()
     leave(int(code))  # what the code under test wants done at exit is not done: the report is written
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,0 +1,158 @@
+"""The proposer that asks a language model: a prompt from the parent and its family, an answer read as an edit.
+
+What cannot be applied goes back with the reason, a limited number of times; every call is accounted for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from msgspec import structs
+
+from evogit import replies
+from evogit.errors import ConfigError, EvogitError
+from evogit.llm import Asked, Completion, Message, Models, Trouble
+from evogit.model import Edit, RepoPath
+from evogit.proposers import subjects
+from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Answer, Proposer, Request, Resting
+from evogit.records import Call, spent
+
+_LIMIT_TOKENS = 32_000
+"""How long a question may be where the models' own limits are not set."""
+_LEAST_TOKENS = 512
+_MAX_CALLS = 48
+_MAX_QUOTED = 20_000
+_BYTES_A_TOKEN = 3
+_NOT_INHERITED = frozenset({OPERATION, PLACE, EDIT})
+
+
+@dataclass(slots=True, kw_only=True)
+class ModelProposer:
+    """Proposes what a model writes: `template` is its question's, `format` how it is to write edits.
+
+    `repairs` is how often an answer goes back to it. `fallback` proposes while no model answers.
+    """
+
+    models: Models
+    template: str
+    format: str
+    repairs: int
+    fallback: Proposer | None = None
+
+    def propose(self, request: Request, rng: Random) -> Edit | Answer | Resting | None:
+        """Return what came of asking a model for an edit of the parent, with all calls it took.
+
+        Returns:
+            An answer when calls were made; Resting when none may be made now; the fallback's edit where it made one
+            without any; None when there is nothing to show to a model.
+        """
+        files = {file.path: text for file in request.files if (text := replies.decoded(file.content)) is not None}
+        if not files:
+            return None
+        limit = self.models.smallest_context or _LIMIT_TOKENS
+        return _Talk(self, request, rng, files, max(_LEAST_TOKENS, limit)).answer()
+
+
+class _Talk:
+    """One conversation with one or more models about one parent."""
+
+    def __init__(
+        self, proposer: ModelProposer, request: Request, rng: Random, files: dict[RepoPath, str], limit: int
+    ) -> None:
+        self._proposer, self._request, self._rng, self._files, self._limit = proposer, request, rng, files, limit
+        self._calls: list[Call] = []
+
+    def answer(self) -> Edit | Answer | Resting | None:
+        """Ask until there is an edit, or no point in it any more."""
+        messages, why, halved = self._question(), "no answer could be applied", False
+        left = self._proposer.repairs + 1
+        while left:
+            asked = self._proposer.models.ask(messages, self._rng, self._may_call)
+            self._calls += asked.calls
+            if asked.answer is None:
+                if asked.failure and asked.failure.trouble is Trouble.CONTEXT and not halved:
+                    halved, self._limit = True, max(_LEAST_TOKENS, self._limit // 2)
+                    messages = self._question()
+                    continue
+                return self._without(asked, why)
+            if fatal := self._unpriced(asked.answer):
+                return Answer(why=str(fatal), calls=self._calls, fatal=fatal)
+            edit = self._read(asked)
+            if isinstance(edit, Edit):
+                return Answer(edit=edit, calls=self._calls)
+            left -= 1
+            why = edit[0]
+            messages = [*messages, *_returned(asked.answer, edit)]
+        return Answer(why=why, calls=self._calls)
+
+    def _question(self) -> list[Message]:
+        said = replies.instructions(self._proposer.format)
+        room = max(_LEAST_TOKENS, self._limit - count_tokens(said))
+        return [Message("system", said), Message("user", self._request.question(self._proposer.template, room))]
+
+    def _may_call(self, calls: Sequence[Call]) -> bool:
+        room = len(self._calls) + len(calls) < _MAX_CALLS
+        return room and self._request.left_usd() > spent(self._calls) + spent(calls)
+
+    def _unpriced(self, answer: Completion) -> EvogitError | None:
+        """Return what to say when there is a budget and nobody knows what a call costs."""
+        if answer.usd is not None or self._request.left_usd() == float("inf"):
+            return None
+        name = self._calls[-1].model
+        return ConfigError(
+            f"nobody knows what model {name} costs, so no budget can hold: set price_in and price_out of it under "
+            "[[models]] in evogit.toml, or leave the budget out"
+        )
+
+    def _read(self, asked: Asked) -> Edit | list[str]:
+        """Return the edit an answer makes, or what is wrong with it."""
+        assert asked.answer is not None
+        if not asked.answer.is_whole:
+            return ["Your answer was cut off, and nothing of it was used; change less, and answer in fewer words."]
+        reply = replies.parse(asked.answer.text, format=self._proposer.format, files=self._files)
+        problems = list(reply.problems)
+        if reply.edit is not None:
+            params = {name: value for name, value in self._request.params.items() if name not in _NOT_INHERITED}
+            edit = Edit(
+                files=reply.edit,
+                subject=subjects.told(reply.subject),
+                body=subjects.told_at_length(reply.body),
+                params=params,
+            )
+            if not (why := self._request.refusal(edit)):
+                return edit
+            problems = [f"The edit is not allowed: {why}."]
+        self._calls[-1] = structs.replace(self._calls[-1], outcome="unusable")
+        return problems or ["There is no edit in your answer."]
+
+    def _without(self, asked: Asked, why: str) -> Edit | Answer | Resting | None:
+        """Return what is done without an answer: the fallback's edit, or nothing."""
+        fatal = asked.fatal
+        trouble = asked.failure.trouble if asked.failure else None
+        gone = trouble is None or trouble.may_pass or trouble is Trouble.MALFORMED
+        if self._proposer.fallback and gone and not fatal and self._request.left_usd() > spent(self._calls):
+            edit = self._proposer.fallback.propose(self._request, self._rng)
+            if isinstance(edit, Edit):
+                return Answer(edit=edit, calls=self._calls) if self._calls else edit
+            if edit is None and not self._calls:
+                return None
+        if not self._calls:
+            return Resting()
+        if gone and not self._proposer.fallback:
+            fatal = fatal or self._proposer.models.give_up()
+        return Answer(why=asked.failure.words if asked.failure else why, calls=self._calls, fatal=fatal)
+
+
+def count_tokens(text: str) -> int:
+    """Return about how many tokens a text has, rather more than fewer, without any model's own tokenizer."""
+    return len(text.encode("utf-8", "replace")) // _BYTES_A_TOKEN + 1
+
+
+def _returned(answer: Completion, problems: Sequence[str]) -> list[Message]:
+    """Return what follows in a conversation whose last answer could not be used."""
+    quoted = answer.text[:_MAX_QUOTED] if answer.is_whole else "(an answer that was cut off)"
+    listed = "\n".join(f"- {problem}" for problem in problems)
+    asking = f"Your edit was not applied, nothing was changed:\n{listed}\n\nGive the whole answer again, mended."
+    return [Message("assistant", quoted or "(nothing)"), Message("user", asking)]

@@ -1,0 +1,7 @@
+"""Asking language models: the only package that knows litellm, which runs in a process of its own."""
+
+from evogit.llm.caller import Caller
+from evogit.llm.messages import Completion, Failure, Known, Message, Trouble
+from evogit.llm.models import Asked, Models
+
+__all__ = ["Asked", "Caller", "Completion", "Failure", "Known", "Message", "Models", "Trouble"]

@@ -1,0 +1,7 @@
+"""Questions to models: what the family tree knows of a parent, within a number of tokens."""
+
+from evogit.prompts.building import build
+from evogit.prompts.gathering import gather
+from evogit.prompts.material import File, Instance, Material, Told
+
+__all__ = ["File", "Instance", "Material", "Told", "build", "gather"]

@@ -1,0 +1,65 @@
+"""What a question can tell: plain values, gathered elsewhere. All text in them but the goal is untrusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A candidate as others learn from it.
+
+    `gain` is what it is better by than its best parent, below 0 where it is worse, whichever scores are better.
+    `outcome` says how it ended where it has no score, `role` why it is told of, `change` is a diff that leads to it.
+    """
+
+    name: str
+    subject: str
+    value: float | None = None
+    gain: float | None = None
+    outcome: str = ""
+    role: str = ""
+    change: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """A single instance: the parent's score on it, and that of the best candidate."""
+
+    name: str
+    value: float
+    best: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file of the parent; `focus` are lines, from 1, that a message of the evaluator names."""
+
+    path: str
+    content: str
+    focus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What is known around a parent; of all that is in an order, the first matters most.
+
+    `higher` says that higher scores are better. `value`, `metrics`, `instances` and `feedback` are the parent's own;
+    `lineage` is how it came to be, itself first; `tried` came of it or of its ancestors and was no gain; `partners` are
+    to be brought together with it.
+    """
+
+    goal: str = ""
+    higher: bool = True
+    value: float | None = None
+    base_value: float | None = None
+    best_value: float | None = None
+    metrics: tuple[tuple[str, float], ...] = ()
+    instances: tuple[Instance, ...] = ()
+    feedback: str = ""
+    files: tuple[File, ...] = ()
+    lineage: tuple[Told, ...] = ()
+    tried: tuple[Told, ...] = ()
+    inspirations: tuple[Told, ...] = ()
+    partners: tuple[Told, ...] = ()
+    lessons: tuple[str, ...] = ()

@@ -1,0 +1,78 @@
+"""What agents are measured against: one lineage, one edit after another, kept when it is not worse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from evogit.model import Count, Direction, Edit, Measurement, RepoPath, SourceFile
+from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Past, Proposer, Request
+
+_TRIES = 30
+Files = Mapping[str, bytes]
+
+
+@dataclass(slots=True)
+class Climber:
+    """A sequential (1+1) climber with the agents' own proposers.
+
+    It has all that helps without a family tree: what the lineage's edits recorded, what the evaluator said, what came
+    of earlier edits, and it never measures the same files twice.
+    """
+
+    measure: Callable[[Files], Measurement]
+    direction: Direction
+    proposers: Sequence[Proposer]
+
+    def climb(self, base: Files, evaluations: int, rng: Random) -> list[float | None]:
+        """Return the score of every evaluation in turn, the first of them the base's."""
+        at, here = dict(base), self.measure(base)
+        found, seen = [here.value], {_key(base)}
+        params: Mapping[str, float] = {}
+        counts: dict[str, dict[float, Count]] = {OPERATION: {}, PLACE: {}}
+        tried: dict[float | None, set[float]] = {}
+        while len(found) < evaluations:
+            edit, files = self._edit(at, here, params, seen, counts, tried.get(here.value, set()), rng)
+            if edit is None:
+                break
+            seen.add(_key(files))
+            measured = self.measure(files)
+            found.append(measured.value)
+            better = self._is_better(measured.value, here.value)
+            tried.setdefault(here.value, set()).add(edit.params.get(EDIT, -1.0))
+            for name, known in counts.items():
+                if name in edit.params:
+                    old = known.get(edit.params[name], Count())
+                    changed = old.changed + (measured.value != here.value)
+                    known[edit.params[name]] = Count(old.tried + 1, changed, old.improved + better)
+            if better or measured.value == here.value:
+                at, here, params = files, measured, edit.params
+        return found
+
+    def _edit(
+        self, at: Files, here: Measurement, params: Mapping[str, float], seen: set[bytes],
+        counts: Mapping[str, Mapping[float, Count]], tried: set[float], rng: Random,
+    ) -> tuple[Edit | None, dict[str, bytes]]:  # fmt: skip
+        request = Request(
+            files=[SourceFile(path=RepoPath(path), content=content) for path, content in sorted(at.items())],
+            params=params, feedback=here.feedback, instances=here.instances,
+            past=Past(operations=counts[OPERATION], places=counts[PLACE], edits=tried),
+        )  # fmt: skip
+        for _ in range(_TRIES):
+            edit = rng.choice(self.proposers).propose(request, rng)
+            if not isinstance(edit, Edit):
+                continue
+            files = dict(at) | {path: content or b"" for path, content in edit.files.items()}
+            if _key(files) not in seen:
+                return edit, files
+        return None, {}
+
+    def _is_better(self, value: float | None, than: float | None) -> bool:
+        if value is None or than is None:
+            return than is None and value is not None
+        return value > than if self.direction is Direction.MAXIMIZE else value < than
+
+
+def _key(files: Files) -> bytes:
+    return b"\0".join(part for path, content in sorted(files.items()) for part in (path.encode(), content))
