@@ -20,7 +20,7 @@ _EXAMPLE = Path(__file__).parent.parent / "examples" / "repair"
 @pytest.mark.heavy
 def test_every_fault_is_one_that_the_tests_see(tmp_path: Path) -> None:
     patches = sorted((_EXAMPLE / "faults").glob("*.patch"))
-    assert len(patches) == 6
+    assert len(patches) == 14
     for patch in patches:
         place = tmp_path / patch.stem
         shutil.copytree(_EXAMPLE, place)

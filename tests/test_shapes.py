@@ -487,6 +487,25 @@ def test_a_test_that_stands_twice_must_pass_twice() -> None:
     assert dict(report.passed) == {"a::b": False}
 
 
+def test_where_a_failed_test_went_is_said_with_it(new_bench: Callable[..., Bench]) -> None:
+    files = {
+        "lib.py": "def f(a):\n    return a[0]\n\n\ndef g(a):\n    return f(a)\n",
+        "tests/test_lib.py": "import lib\ndef test_g():\n    assert lib.g([]) == 1\ndef test_f(): assert lib.f([1])\n",
+    }
+    found = new_bench(files).measure('pytest = "tests/"')
+    assert found.value == 1.0
+    assert found.feedback.endswith(" lib.py:2 lib.py:6 tests/test_lib.py:3")
+
+
+def test_frames_are_kept_few_and_short() -> None:
+    lines = "\n".join([f"a/b.py:{n}: in f" for n in range(30_000)] + ["x" * 10_000, "/etc/x.py:1: E", "a b.py:1: E"])
+    report = junit.parse(
+        f"<testsuite><testcase name='t'><failure message='m'>{lines}</failure></testcase></testsuite>".encode()
+    )
+    assert len(report.frames["::t"]) == 5
+    assert all(len(frame) < 200 and frame.startswith("a/b.py:") for frame in report.frames["::t"])
+
+
 def test_thousands_of_tests_fit_into_a_record(new_bench: Callable[..., Bench]) -> None:
     tests = "import pytest\n@pytest.mark.parametrize('n', range(2000))\ndef test_a_rather_long_name(n): assert n\n"
     found = new_bench({"tests/test_many.py": tests}).measure('pytest = "tests/"')

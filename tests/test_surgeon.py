@@ -288,6 +288,52 @@ def test_an_edit_is_known_again_when_other_lines_have_moved() -> None:
     assert len((known[0] & known[1]) - {None}) > 10
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right", "number"),
+    [
+        ("if start <= last[-1]:", "if last and start <= last[-1]:", 45.0),
+        ("room = size - used", "room = max(0, size - used)", 41.0),
+        ("for one in parts:", "for one in parts[1:]:", 29.0),
+        ("if total <= room:", "if total + size <= room:", 28.0),
+        ("while True:", "while parts:", 42.0),
+        ("return True", "return size == 0", 46.0),
+        ("names.add(size)\n    return", "names.add(size)\n    names.add(used)\n    return", 43.0),
+    ],
+)
+def test_what_is_missing_is_put_in(wrong: str, right: str, number: float) -> None:
+    tail = "" if "return" in wrong else "\n        pass" if wrong.endswith(":") else "\n    names.add(size)"
+    head = "def f(size, used, parts, total, room, names, start, last):\n"
+    file, hoped = source("a.py", f"{head}    {wrong}{tail}\n"), f"{head}    {right}{tail}\n".encode()
+    unit = unit_of(file)
+    assert hoped in {unit.apply([one]) for region in unit.regions for one in changes(OPERATIONS[number], region)}
+
+
+def test_a_function_without_a_result_gets_one_and_no_name_is_used_before_it_is_bound() -> None:
+    content = "def f(a):\n    for b in a:\n        b.do()\n    old = [c for c in a]\n    b.drop(old)\n"
+    region = unit_of(source("a.py", content)).regions[0]
+    added = {one.text.strip() for one in changes(OPERATIONS[44.0], region)}
+    assert {b"return old", b"return len(old)"} <= added
+    assert not added & {b"return c", b"return len(c)"}
+    renamed = [
+        (content[: one.start].count("\n"), one.text) for n in (10.0, 26.0) for one in changes(OPERATIONS[n], region)
+    ]
+    assert (4, b"old") in renamed
+    assert not {(line, text) for line, text in renamed if text == b"old" and line < 4}
+
+
+def test_the_likeliest_changes_of_a_failing_function_come_early() -> None:
+    content = "def pick(a):\n    if a[0] > 2:\n        return a[1]\n    return None\n"
+    file, tried, hoped = source("lib/box.py", content), set[float](), b"if a and a[0] > 2:"
+    said = "tests::test_pick: IndexError: list index out of range lib/box.py:2 tests/test_box.py:9"
+    for seed in range(300):
+        edit = propose(file, seed, feedback=said, instances={"tests::test_pick": 0.0}, past=Past(edits=tried))
+        assert edit is not None
+        if hoped in (edit.files[file.path] or b""):
+            return
+        tried.add(edit.params.get(EDIT, 0.0))
+    raise AssertionError("not among 300 edits")
+
+
 def test_operations_that_improved_are_preferred() -> None:
     file = source("a.py", (_LIBRARY / "heapq.py").read_bytes())
     past = Past(operations={30.0: Count(40, 40, 30), **{n: Count(40, 40, 0) for n in OPERATIONS if n != 30.0}})
@@ -373,7 +419,7 @@ def test_a_donor_comes_from_another_file_too() -> None:
         source("a.py", "def f(a):\n    return a\n"),
         source("b.py", "def g(b):\n    b.unheard_of()\n    return b\n"),
     ]
-    past = Past(operations=dict.fromkeys(OPERATIONS, Count(9000, 9000, 0)))
+    past = Past(operations=dict.fromkeys(OPERATIONS, Count(90_000, 90_000, 0)))
     found = [Surgeon().propose(Request(files=files, past=past), Random(seed)) for seed in range(60)]
     assert any(edit and b"unheard_of" in (edit.files.get(RepoPath("a.py")) or b"") for edit in found)
 

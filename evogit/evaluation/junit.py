@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
@@ -21,6 +22,10 @@ CONTROLS = "evogit-control::"
 """What the names of tests of evogit's own begin with: they do not count, but have to end as they did on the base."""
 _COMPLAINTS = 15
 _LONGEST_LINE = 200
+_FRAMES = 5
+_MOST_LINES = 20_000
+"""Lines of one failure's text that are looked at for frames."""
+_FRAME = re.compile(r"([A-Za-z0-9_][\w./+-]{0,150}\.\w{1,8}):(\d{1,7}):(?: |$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class Report:
     passed: Mapping[str, bool]
     skipped: int
     complaints: Mapping[str, str]
+    frames: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Where those that failed went, as `file:line`, the innermost first; what any file of the tree may be."""
     held: frozenset[str] = frozenset()
 
     @property
@@ -72,7 +79,8 @@ def parse(content: bytes) -> Report:
         reading.parser.Parse(content, True)
     except (expat.ExpatError, UnicodeError) as error:
         raise ValueError(str(error)) from error
-    return Report(reading.passed, reading.skipped, reading.complaints)
+    frames = {name: _innermost(found) for name, found in reading.frames.items()}
+    return Report(reading.passed, reading.skipped, reading.complaints, frames)
 
 
 def measure(report: Report, expected: frozenset[str], outcome: Outcome) -> Measurement:
@@ -105,7 +113,10 @@ def measure(report: Report, expected: frozenset[str], outcome: Outcome) -> Measu
 
 def _failures(report: Report, expected: frozenset[str]) -> list[str]:
     failed = [name for name in report.complaints if name in expected and name in report.passed]
-    lines = [f"{name}: {report.complaints[name]}"[:_LONGEST_LINE] for name in failed[:_COMPLAINTS]]
+    lines = [
+        " ".join([f"{name}: {report.complaints[name]}"[:_LONGEST_LINE], *report.frames.get(name, ())])
+        for name in failed[:_COMPLAINTS]
+    ]
     return [*lines, *([f"{len(failed) - len(lines)} more failed"] if len(failed) > len(lines) else [])]
 
 
@@ -135,11 +146,14 @@ class _Reading:
         self.passed: dict[str, bool] = {}
         self.skipped = 0
         self.complaints: dict[str, str] = {}
-        self._inside = ""
+        self.frames: dict[str, deque[str]] = {}
+        self._inside = self._rest = ""
+        self._lines = -1
         self._depth = 0
         self.parser = expat.ParserCreate("utf-8")  # whatever it declares: codecs fail in ways of their own
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._text
         self.parser.StartDoctypeDeclHandler = _refuse_doctype
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
@@ -157,11 +171,31 @@ class _Reading:
             self.skipped += name == "skipped"
             if name != "skipped":
                 self.complaints.setdefault(self._inside, " ".join(attributes.get("message", "").split()))
+                self._rest, self._lines = "", _MOST_LINES
 
     def _end(self, name: str) -> None:
         self._depth -= 1
+        if name in ("failure", "error") and self._lines >= 0:
+            self._text("\n")
+            self._lines = -1
         if name == "testcase":
             self._inside = ""
+
+    def _text(self, text: str) -> None:
+        """Keep the frames that the text of a failure names: pytest writes `file:line: ` at the end of each."""
+        if self._lines < 0 or not self._inside:
+            return
+        *whole, self._rest = (self._rest + text).split("\n")
+        self._rest = self._rest[:_LONGEST_LINE]
+        for line in whole[: self._lines]:
+            if found := _FRAME.match(line):
+                kept = self.frames.setdefault(self._inside, deque[str](maxlen=4 * _FRAMES))
+                kept.append(f"{found[1]}:{found[2]}")
+        self._lines -= min(len(whole), self._lines)
+
+
+def _innermost(frames: deque[str]) -> Sequence[str]:
+    return list(dict.fromkeys(reversed(frames)))[:_FRAMES]
 
 
 def _refuse_doctype(*_: object) -> None:

@@ -6,7 +6,7 @@ Knows the operations only as a table; does not know what a score is.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from random import Random
@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 from evogit import marked
 from evogit.model import Count, Edit, RepoPath, SourceFile
-from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Request
+from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Past, Request
 from evogit.proposers.subjects import MAX_SUBJECT, clean, place
 from evogit.proposers.surgery import lines
 from evogit.proposers.surgery.languages import language_of
+from evogit.proposers.surgery.likelihood import likeliest, share
 from evogit.proposers.surgery.operations import FROM_ELSEWHERE, LINES, OPERATIONS, Operation, changes, size
 from evogit.proposers.surgery.statements import from_elsewhere
 from evogit.proposers.surgery.suspicion import Evidence, callees, evidence, suspicion
@@ -27,18 +28,19 @@ _FILES = 12
 """Files looked at in one call; of more, these are drawn, so that a call costs the same in any code base."""
 _TRIES = 12
 _REGIONS = 10
-_LOOKED = 48
 _COMPOUND = 0.06
-_ANYWHERE = 0.15
+_ANYWHERE = 0.06
 """How often suspicion is not asked: it may be wrong."""
 _FLOOR = 0.12
 """The suspicion of a place nothing speaks against."""
-_PATIENCE = 120
-"""Tries in one place after which it is half as likely as before, unless one of them was an improvement."""
+_PATIENCE = 2
+"""Bytes of a place for each try, beside 20, after which it is half as likely, unless one of them was an improvement."""
 _SHARED = 0.8
 """1 would try all changes of an operation with few before any of one with many."""
 _PRIOR = 100
 """Failed tries that what is known of an operation beforehand is worth, for one of weight 1."""
+_SURE = 4.0
+"""How far what is known beforehand decides, while tests fail: the shape of a gamma draw of mean 1."""
 _DATA = (
     ".md",
     ".rst",
@@ -121,7 +123,14 @@ def _draw_files(files: Sequence[SourceFile], against: Evidence, rng: Random) -> 
 
 def _operate(units: Sequence[Unit], request: Request, against: Evidence, rng: Random) -> Edit | None:
     sites = _sites(units, request, against, anywhere=rng.random() < _ANYWHERE)
-    double = rng.random() < _COMPOUND
+    edit = _attempt(sites, units, request, against, rng, double=True) if rng.random() < _COMPOUND else None
+    return edit or _attempt(sites, units, request, against, rng, double=False)
+
+
+def _attempt(
+    sites: list[_Site], units: Sequence[Unit], request: Request, against: Evidence, rng: Random, *, double: bool
+) -> Edit | None:
+    """Return one change that is new, or two with `double`; one where there is no second."""
     left = _TRIES
     for _ in range(min(_REGIONS, len(sites))):
         site = rng.choices(sites, [one.weight for one in sites])[0]
@@ -137,7 +146,8 @@ def _operate(units: Sequence[Unit], request: Request, against: Evidence, rng: Ra
                 first = first or found
             left -= 1
             if left <= 0:
-                return _edit(request, [first]) if first else None
+                known = first is None or _key(first.region, first.change) in request.past.edits
+                return None if first is None or known else _edit(request, [first])
         sites = [one for one in sites if one.region is not site.region]
     return None
 
@@ -149,23 +159,23 @@ def _sites(units: Sequence[Unit], request: Request, against: Evidence, *, anywhe
     blamed: dict[str, float] = {}
     for region, doubt in zip(regions, doubts, strict=True):
         for name in callees(region) if doubt > 0.2 else ():
-            blamed[name] = max(blamed.get(name, 0.0), doubt / 4)
+            blamed[name] = max(blamed.get(name, 0.0), doubt / 2)
     sites = []
     for region, doubt in zip(regions, doubts, strict=True):
         here = _place_of(region)
         doubt = max(doubt, blamed.get(region.name, 0.0)) + 0.2 * (request.params.get(PLACE) == here)
         weight = (
             region.size**0.6
-            * (1.0 if anywhere else (_FLOOR + doubt) ** 3)
-            * _worth(request.past.places.get(here, Count()))
+            * (1.0 if anywhere else (_FLOOR + doubt) ** 4)
+            * _worth(request.past.places.get(here, Count()), region.size)
         )
         sites.append(_Site(region, weight))
     return sites
 
 
-def _worth(count: Count) -> float:
+def _worth(count: Count, size: int) -> float:
     deaf = 0.3 if count.tried >= 8 and not count.changed else 1.0
-    return deaf * (1 + count.improved) / (1 + count.tried / _PATIENCE)
+    return deaf * (1 + count.improved) / (1 + count.tried / (20 + size / _PATIENCE))
 
 
 def _draws(
@@ -173,30 +183,47 @@ def _draws(
 ) -> Iterator[_Found]:
     """Yield changes of a region that were not tried, one of each operation, the most promising operation first."""
     past = tried if isinstance(tried, frozenset | set) else frozenset()
-    suspects = against.places(region.unit) if against.lines else frozenset()
-    for operation in _ranked(region, request.past.operations, bool(against.failed), rng):
+    suspects = against.places(region.unit)
+    for operation in _ranked(region, request.past, against, rng):
         elsewhere = operation is FROM_ELSEWHERE
         pool = _from_other_file(region, units, rng) if elsewhere else changes(operation, region)
-        for change in _in_turn(region.unit, pool, suspects, rng):
-            if region.unit.may_change(change.start, change.end) and _key(region, change) not in past:
-                yield _Found(region.unit, region, operation, change)
-                break
+        keys = [_key(region, change) for change in pool] if elsewhere else _keys(operation, region)
+        new = [
+            change
+            for change, key in zip(pool, keys, strict=True)
+            if key not in past and region.unit.may_change(change.start, change.end)
+        ]
+        if new:
+            yield _Found(region.unit, region, operation, likeliest(region, new, suspects, rng))
 
 
-def _ranked(region: Region, known: Mapping[float, Count], faulty: bool, rng: Random) -> list[Operation]:
+def _ranked(region: Region, past: Past, against: Evidence, rng: Random) -> list[Operation]:
     """Return the operations by what each promises: a draw of its chance to improve, shared by its changes here.
 
-    At first the chance is about the operation's weight in a hundred. One of three changes is tried before one of many,
-    and what only makes code faster late while tests fail.
+    At first the chance is about the operation's weight in a hundred. While tests fail there is one fault to find: what
+    failed says nothing against the rest, and an operation promises what the likeliest change that it has left does.
+    Without a failed test everything may improve a little, and operations that seldom do come late.
     """
     drawn = []
     for operation in (*OPERATIONS.values(), FROM_ELSEWHERE):
-        count, among = known.get(operation.number, Count()), size(operation, region)
-        if among:
-            weight = operation.weight / (8 if faulty and operation.faster else 1)
-            chance = rng.betavariate(1 + count.improved, _PRIOR / weight + count.tried - count.improved)
-            drawn.append((chance / among**_SHARED, operation.number, operation))
+        count, among = past.operations.get(operation.number, Count()), size(operation, region)
+        if not among:
+            continue
+        if against.failed:
+            gone = sum(key in past.edits for key in region.keys.get(operation.number, ()))
+            weight = operation.repairs * (1 + count.improved) * share(gone, among)
+            promise = weight * rng.gammavariate(_SURE, 1 / _SURE)
+        else:
+            chance = rng.betavariate(1 + count.improved, _PRIOR / operation.weight + count.tried - count.improved)
+            promise = chance / among**_SHARED
+        drawn.append((promise, operation.number, operation))
     return [operation for _, _, operation in sorted(drawn, key=lambda one: one[:2], reverse=True)]
+
+
+def _keys(operation: Operation, region: Region) -> Sequence[float]:
+    if operation.number not in region.keys:
+        region.keys[operation.number] = [_key(region, change) for change in changes(operation, region)]
+    return region.keys[operation.number]
 
 
 def _from_other_file(region: Region, units: Sequence[Unit], rng: Random) -> Sequence[Change]:
@@ -204,15 +231,6 @@ def _from_other_file(region: Region, units: Sequence[Unit], rng: Random) -> Sequ
         unit for unit in units if unit is not region.unit and unit.language is region.unit.language and unit.regions
     ]
     return list(from_elsewhere(region, rng.choice(rng.choice(others).regions))) if others else ()
-
-
-def _in_turn(unit: Unit, pool: Sequence[Change], suspects: frozenset[int], rng: Random) -> Sequence[Change]:
-    """Return changes of a pool in a drawn order: all of a small one, those on lines a message names first."""
-    some = rng.sample(pool, min(len(pool), _LOOKED)) if len(pool) > 4 * _LOOKED else rng.sample(pool, len(pool))
-    if not suspects or rng.random() < 0.3:
-        return some
-    near = [change for change in pool if unit.line(change.start) in suspects] if len(pool) <= 400 else []
-    return [*rng.sample(near, len(near)), *some]
 
 
 def _apart(one: _Found, other: _Found) -> bool:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from evogit.proposers.surgery import vocabulary as words
 from evogit.proposers.surgery.names import names_in
+from evogit.proposers.surgery.scope import may_be_number, uses_visible
 from evogit.proposers.surgery.syntax import Change, Node, Region
 
 _Table = Mapping[bytes, tuple[bytes, ...]]
@@ -57,7 +58,7 @@ def negate(region: Region) -> Iterator[Change]:
         if node.kind in ("not_operator", "unary_expression") and text.startswith(no.strip()):
             yield Change(node.start, node.end, text[len(no.strip()) :].strip())
         else:
-            yield Change(node.start, node.end, no + (text if _is_tight(node) else b"(%b)" % text))
+            yield Change(node.start, node.end, no + (text if is_tight(node) else b"(%b)" % text))
 
 
 def fix(region: Region) -> Iterator[Change]:
@@ -88,11 +89,13 @@ def add_part(region: Region) -> Iterator[Change]:
     texts |= dict.fromkeys(names_in(region)[:8])
     for node in both:
         text = region.text(node)
-        shown = text if _is_tight(node) or node.kind == "comparison_operator" else b"(%b)" % text
+        shown = text if is_tight(node) or node.kind == "comparison_operator" else b"(%b)" % text
         for more in texts:
             if more not in text and text not in more:
                 for added in (more, no + (more if _WORD.match(more) else b"(%b)" % more)):
-                    yield from (Change(node.start, node.end, b"%b %b %b" % (shown, op, added)) for op in (one, other))
+                    for op in (one, other) if uses_visible(region, more, node.start) else ():
+                        yield Change(node.start, node.end, b"%b %b %b" % (added, op, shown))
+                        yield Change(node.start, node.end, b"%b %b %b" % (shown, op, added))
 
 
 def off_by_one(region: Region) -> Iterator[Change]:
@@ -105,9 +108,11 @@ def off_by_one(region: Region) -> Iterator[Change]:
                 yield Change(node.start, node.end, b"%d" % (int(text) - 1))
             elif node.parent is not None and node.parent.kind in region.unit.language.arguments:
                 yield Change(node.start, node.end, b"-1")
-        elif node.end - node.start < 60:
-            shown = text if _is_tight(node) or node.kind == "binary_operator" else b"(%b)" % text
-            yield from (Change(node.start, node.end, shown + sign) for sign in (b" + 1", b" - 1"))
+        elif node.end - node.start < 60 and may_be_number(region, node):
+            shown = text if is_tight(node) or node.kind == "binary_operator" else b"(%b)" % text
+            head, tail = (b"(", b")") if _is_factor(region, node) else (b"", b"")
+            for sign in (b" + 1", b" - 1"):
+                yield Change(node.start, node.end, head + shown + sign + tail)
 
 
 def number(region: Region) -> Iterator[Change]:
@@ -169,7 +174,7 @@ def call(region: Region) -> Iterator[Change]:
         for node in _values(region):
             text = region.text(node)
             yield from (Change(node.start, node.end, b"%b(%b)" % (f.encode(), text)) for f in words.WRAPPERS)
-            yield from (Change(node.end, node.end, tail.encode()) for tail in words.TAILS if _is_tight(node))
+            yield from (Change(node.end, node.end, tail.encode()) for tail in words.TAILS if is_tight(node))
 
 
 def subscript(region: Region) -> Iterator[Change]:
@@ -284,13 +289,19 @@ def _slices(region: Region, index: Node) -> Iterator[Change]:
     yield Change(index.start, index.end, b"::-1")
 
 
-def _is_tight(node: Node) -> bool:
+def is_tight(node: Node) -> bool:
     """Whether a prefix or a suffix applies to all of it without brackets."""
     return not node.children or node.kind in (
         "call", "attribute", "subscript", "call_expression", "field_expression", "subscript_expression",
         "index_expression", "member_expression", "parenthesized_expression", "method_invocation", "array_access",
         "field_access",
     )  # fmt: skip
+
+
+def _is_factor(region: Region, node: Node) -> bool:
+    """Whether it stands beside an operator that binds more strongly than a sum."""
+    beside = node.parent.children if node.parent is not None and node.parent.kind in region.unit.language.binary else []
+    return any(region.text(one) in (b"*", b"/", b"//", b"%", b"**") for one in beside if not one.named)
 
 
 def _is_signed(node: Node) -> bool:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from evogit.proposers.surgery import vocabulary as words
+from evogit.proposers.surgery.scope import uses_visible, visible
 from evogit.proposers.surgery.syntax import Change, Node, Region
 
 MAX_NAMES = 14
@@ -40,7 +41,8 @@ def expression(region: Region) -> Iterator[Change]:
     donors = [text for text, _ in known.most_common(MAX_NAMES // 2)]
     for node in (*whole, *(one for one in uses(region) if one.field not in ("left", "function"))):
         old = region.text(node)
-        yield from (Change(node.start, node.end, new) for new in donors if new != old)
+        fitting = (new for new in donors if new != old and uses_visible(region, new, node.start))
+        yield from (Change(node.start, node.end, new) for new in fitting)
 
 
 def _renamings(region: Region) -> Iterator[tuple[Node, bytes, bytes]]:
@@ -48,7 +50,7 @@ def _renamings(region: Region) -> Iterator[tuple[Node, bytes, bytes]]:
     for node in uses(region):
         old = region.text(node)
         if node.field != "function" and old in others:
-            yield from ((node, old, new) for new in others if new != old)
+            yield from ((node, old, new) for new in others if new != old and visible(region, new, node.start))
 
 
 def _alike(one: bytes, other: bytes) -> bool:

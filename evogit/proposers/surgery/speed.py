@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evogit.proposers.surgery.names import names_in
-from evogit.proposers.surgery.statements import _deletion, _indent, _of_block, _owns_start, _shift, _unit_of_indent
+from evogit.proposers.surgery.statements import _deletion, _of_block, _shift, _unit_of_indent, indent_of, owns_start
 from evogit.proposers.surgery.syntax import Change, Node, Region
 
 
@@ -15,11 +15,11 @@ def hoist(region: Region) -> Iterator[Change]:
     for loop in region.of(language.loops):
         for block in (child for child in loop.children if child.kind in language.blocks):
             statements = _of_block(block)
-            for node in statements if len(statements) > 1 and _owns_start(region, loop) else ():
-                text = _shift(region.text(node), _indent(region, node), _indent(region, loop))
+            for node in statements if len(statements) > 1 and owns_start(region, loop) else ():
+                text = _shift(region.text(node), indent_of(region, node), indent_of(region, loop))
                 gone = _deletion(region, node)
                 if text is not None:
-                    head = text + unit.newline + _indent(region, loop)
+                    head = text + unit.newline + indent_of(region, loop)
                     rest = unit.content[loop.start : gone.start] + gone.text
                     yield Change(loop.start, gone.end, head + rest, region.text(node))
 
@@ -29,8 +29,8 @@ def memoise(region: Region) -> Iterator[Change]:
     if not region.unit.language.python or not region.name or not region.nodes:
         return
     unit, top = region.unit, region.nodes[0]
-    if b"lru_cache" not in unit.content[max(0, top.start - 200) : top.start] and _owns_start(region, top):
-        indent = _indent(region, top)
+    if b"lru_cache" not in unit.content[max(0, top.start - 200) : top.start] and owns_start(region, top):
+        indent = indent_of(region, top)
         for line in (b'@__import__("functools").lru_cache(maxsize=None)',):
             yield Change(top.start, top.start, line + unit.newline + indent)
 
@@ -54,8 +54,8 @@ def early_break(region: Region) -> Iterator[Change]:
         for node in (one for one in region.of(language.ifs) if loop.start < one.start and one.end <= loop.end):
             body = node.child("consequence")
             inner = _of_block(body) if body is not None and body.kind in language.blocks else []
-            if inner and inner[-1].kind not in language.jumps | language.returns and _owns_start(region, inner[-1]):
-                yield Change(inner[-1].end, inner[-1].end, unit.newline + _indent(region, inner[-1]) + b"break" + end)
+            if inner and inner[-1].kind not in language.jumps | language.returns and owns_start(region, inner[-1]):
+                yield Change(inner[-1].end, inner[-1].end, unit.newline + indent_of(region, inner[-1]) + b"break" + end)
 
 
 def range_start(region: Region) -> Iterator[Change]:
@@ -93,8 +93,8 @@ def skip_known(region: Region) -> Iterator[Change]:
     for loop in region.of(region.unit.language.loops):
         body, target = loop.child("body"), loop.child("left")
         inner = _of_block(body) if body is not None else []
-        if inner and target is not None and _owns_start(region, inner[0]):
-            indent, line = _indent(region, inner[0]), region.unit.newline
+        if inner and target is not None and owns_start(region, inner[0]):
+            indent, line = indent_of(region, inner[0]), region.unit.newline
             for holder in (name for name in names if name != region.text(target)):
                 step = _unit_of_indent(region.unit)
                 text = b"if %b in %b:%b%b%bcontinue%b%b" % (

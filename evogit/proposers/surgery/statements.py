@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from evogit.proposers.surgery.expressions import conditions
 from evogit.proposers.surgery.names import names_in
+from evogit.proposers.surgery.scope import uses_visible
 from evogit.proposers.surgery.syntax import Change, Node, Region, Unit
 
 _LEAVES = re.compile(rb"(?:return|raise|break|continue|pass|throw|goto)\b")
@@ -30,10 +31,12 @@ def copy(region: Region) -> Iterator[Change]:
     donors = [donor for donor in _donors(region) if not _LEAVES.match(donor[0])]
     for place in region.statements:
         for donor, text in _before(region, place, donors):
-            if donor != region.text(place):
+            if donor != region.text(place) and uses_visible(region, donor, place.start):
                 yield Change(place.start, place.start, text, donor)
-    for place in _last_ones(region):
-        yield from (Change(end, end, text, donor) for donor, text, end in _after(region, place, donors))
+    for place in last_ones(region):
+        for donor, text, end in _after(region, place, donors):
+            if donor != region.text(place) and uses_visible(region, donor, end):
+                yield Change(end, end, text, donor)
 
 
 def replace(region: Region) -> Iterator[Change]:
@@ -41,7 +44,7 @@ def replace(region: Region) -> Iterator[Change]:
     donors = _donors(region)
     for place in _loose(region):
         for donor, text in _shifted(region, place, donors):
-            if donor != region.text(place):
+            if donor != region.text(place) and uses_visible(region, donor, place.start):
                 yield Change(place.start, place.end, text, donor)
 
 
@@ -76,8 +79,8 @@ def guard(region: Region) -> Iterator[Change]:
         text = region.text(node)
         if b"\n" in text or node.kind in unit.language.ifs:
             continue
-        indent = _indent(region, node)
-        for condition in asked:
+        indent = indent_of(region, node)
+        for condition in (one for one in asked if uses_visible(region, one, node.start)):
             shown = (
                 (head + condition + tail).replace(b"\n", unit.newline + indent).replace(b"\t", _unit_of_indent(unit))
             )
@@ -96,7 +99,7 @@ def unwrap(region: Region) -> Iterator[Change]:
             inner = [part for part in inner[0].children if part.named]
         if inner and b"\n" not in unit.content[node.start : node.start + 1]:
             text = unit.content[inner[0].start : inner[-1].end]
-            if (shifted := _shift(text, _indent(region, inner[0]), _indent(region, node))) is not None:
+            if (shifted := _shift(text, indent_of(region, inner[0]), indent_of(region, node))) is not None:
                 yield Change(node.start, node.end, shifted)
 
 
@@ -107,37 +110,68 @@ def level(region: Region) -> Iterator[Change]:
         for before, after in pairwise(block):
             inner = _last_inside(before, language.blocks)
             if inner is not None and after.end - after.start <= _LONGEST:
-                text = _shift(region.text(after), _indent(region, after), _indent(region, inner))
+                text = _shift(region.text(after), indent_of(region, after), indent_of(region, inner))
                 if text is not None:
-                    kept = region.unit.newline + _indent(region, inner) + text
+                    kept = region.unit.newline + indent_of(region, inner) + text
                     yield Change(inner.end, after.end, kept + content[inner.end : before.end], region.text(after))
         for node in block:
             inner = _last_inside(node, language.blocks)
             if inner is not None and inner.parent is not None and len(_of_block(inner.parent)) > 1:
-                text = _shift(region.text(inner), _indent(region, inner), _indent(region, node))
+                text = _shift(region.text(inner), indent_of(region, inner), indent_of(region, node))
                 if text is not None:
                     before_it = _of_block(inner.parent)[-2].end
-                    kept = content[inner.end : node.end] + region.unit.newline + _indent(region, node) + text
+                    kept = content[inner.end : node.end] + region.unit.newline + indent_of(region, node) + text
                     yield Change(before_it, node.end, kept, region.text(inner))
 
 
 def early_return(region: Region) -> Iterator[Change]:
-    """Return a variable or a constant before a statement, or in a result's place."""
-    language, unit = region.unit.language, region.unit
-    values = [*names_in(region)[:8], *(word.encode() for word in language.truth), b"0"]
-    values += [b"[]", b'""'] if language.python else []
+    """Return a variable or a constant before a statement."""
+    language, unit, values = region.unit.language, region.unit, _results(region)
     end = language.end.encode()
-    for node in region.of(language.returns):
-        parts = node.named_children(language.comments)
-        for value in values if parts else ():
-            if value != region.text(parts[0]):
-                yield Change(parts[0].start, parts[-1].end, value)
     if not region.name:
         return
     for place in region.statements:
-        if _owns_start(region, place):
-            after = unit.newline + _indent(region, place)
-            yield from (Change(place.start, place.start, b"return %b%b%b" % (value, end, after)) for value in values)
+        if owns_start(region, place):
+            after = unit.newline + indent_of(region, place)
+            known = [value for value in values if uses_visible(region, value, place.start)]
+            yield from (Change(place.start, place.start, b"return %b%b%b" % (value, end, after)) for value in known)
+
+
+def result(region: Region) -> Iterator[Change]:
+    """Return something else than what is returned."""
+    language = region.unit.language
+    for node in region.of(language.returns):
+        parts = node.named_children(language.comments)
+        others = [
+            region.text(one)[len(b"return") :].strip(b" ;") for one in region.of(language.returns) if one is not node
+        ]
+        for value in dict.fromkeys([*others, *_results(region)]) if parts else ():
+            if value and value != region.text(parts[0]) and uses_visible(region, value, node.start):
+                yield Change(parts[0].start, parts[-1].end, value)
+
+
+def missing_return(region: Region) -> Iterator[Change]:
+    """Return a variable, or how many it holds, at the end of a function that returns and yields nothing."""
+    language, unit = region.unit.language, region.unit
+    top = next((block for block in map(_of_block, region.of(language.blocks)) if block), [])
+    if not (language.python and region.name and top) or region.name.startswith("__"):
+        return
+    results = [node for node in region.of(language.returns) if node.named_children(language.comments)]
+    if results or region.of(frozenset({"yield"})) or not owns_start(region, top[-1]):
+        return
+    before, at = unit.newline + indent_of(region, top[-1]), unit.line_end(top[-1].end)
+    for name in names_in(region)[:_DONORS]:
+        for value in (name, b"len(%b)" % name) if uses_visible(region, name, at) else ():
+            yield Change(at, at, b"%breturn %b" % (before, value))
+
+
+def _results(region: Region) -> list[bytes]:
+    language, names = region.unit.language, names_in(region)
+    values = [*names[:8], *(word.encode() for word in language.truth), b"0"]
+    if language.python:
+        values += [b"[]", b'""']
+        values += [form % name for name in names[:6] for form in (b"[%b]", b"len(%b)", b"not %b", b"%b == 0")]
+    return values
 
 
 def jump(region: Region) -> Iterator[Change]:
@@ -247,11 +281,11 @@ def _donors(region: Region) -> list[_Donor]:
 
 def _texts(region: Region) -> list[_Donor]:
     kept = [node for node in _loose(region) if node.end - node.start <= _LONGEST // 3]
-    return [(region.text(node), _indent(region, node)) for node in kept]
+    return [(region.text(node), indent_of(region, node)) for node in kept]
 
 
 def _shifted(region: Region, place: Node, donors: Sequence[_Donor]) -> Iterator[tuple[bytes, bytes]]:
-    indent = _indent(region, place)
+    indent = indent_of(region, place)
     for donor, theirs in donors:
         text = _shift(donor, theirs, indent)
         if text is not None:
@@ -259,20 +293,20 @@ def _shifted(region: Region, place: Node, donors: Sequence[_Donor]) -> Iterator[
 
 
 def _before(region: Region, place: Node, donors: Sequence[_Donor]) -> Iterator[tuple[bytes, bytes]]:
-    if _owns_start(region, place):
-        after = region.unit.newline + _indent(region, place)
+    if owns_start(region, place):
+        after = region.unit.newline + indent_of(region, place)
         for donor, text in _shifted(region, place, donors):
             yield donor, text + after
 
 
 def _after(region: Region, place: Node, donors: Sequence[_Donor]) -> Iterator[tuple[bytes, bytes, int]]:
     end = region.unit.line_end(place.end)
-    if _owns_start(region, place) and not region.unit.content[place.end : end].strip(b" \t;"):
+    if owns_start(region, place) and not region.unit.content[place.end : end].strip(b" \t;"):
         for donor, text in _shifted(region, place, donors):
-            yield donor, region.unit.newline + _indent(region, place) + text, end
+            yield donor, region.unit.newline + indent_of(region, place) + text, end
 
 
-def _last_ones(region: Region) -> list[Node]:
+def last_ones(region: Region) -> list[Node]:
     return [block[-1] for block in map(_of_block, region.of(region.unit.language.blocks)) if block]
 
 
@@ -287,11 +321,11 @@ def _last_inside(node: Node, blocks: frozenset[str]) -> Node | None:
     return None
 
 
-def _owns_start(region: Region, node: Node) -> bool:
+def owns_start(region: Region, node: Node) -> bool:
     return not region.unit.content[region.unit.line_start(node.start) : node.start].strip()
 
 
-def _indent(region: Region, node: Node) -> bytes:
+def indent_of(region: Region, node: Node) -> bytes:
     content, start = region.unit.content, region.unit.line_start(node.start)
     line = content[start : node.start]
     return line[: len(line) - len(line.lstrip(b" \t"))]

@@ -12,6 +12,7 @@ from evogit.proposers.surgery.syntax import Region, Unit
 
 _MAX_TESTS = 200
 _STEM = 4
+_CALLER = 0.3
 _PLACES = (
     re.compile(r"File \"([^\"\n]{1,200})\", line (\d{1,7})"),
     re.compile(r"(?<![\w./-])([\w./+-]{1,200}\.\w{1,8})[:(](\d{1,7})"),
@@ -32,12 +33,17 @@ class Evidence:
     failed: Sequence[frozenset[str]]
     passed: Sequence[frozenset[str]]
     said: frozenset[str]
-    lines: frozenset[tuple[str, int]]
+    lines: Mapping[tuple[str, int], float]
+    """Lines that messages name, each with how strongly: 1 for one that a message names first, less for its callers."""
 
-    def places(self, unit: Unit) -> frozenset[int]:
-        """Return the lines of a file that a message names."""
+    def places(self, unit: Unit) -> Mapping[int, float]:
+        """Return the lines of a file that a message names, with how strongly."""
         name = "/" + unit.path
-        return frozenset(line for path, line in self.lines if ("/" + path).endswith(name) or name.endswith("/" + path))
+        return {
+            line: weight
+            for (path, line), weight in self.lines.items()
+            if ("/" + path).endswith(name) or name.endswith("/" + path)
+        }
 
 
 def evidence(feedback: str, instances: Mapping[str, float]) -> Evidence:
@@ -48,8 +54,13 @@ def evidence(feedback: str, instances: Mapping[str, float]) -> Evidence:
     verdicts = list(instances.items()) if set(instances.values()) <= {0.0, 1.0} else []
     failed = [_words(name) for name, value in verdicts if value == 0][:_MAX_TESTS]
     passed = [_words(name) for name, value in verdicts if value == 1][:_MAX_TESTS]
-    lines = {(path, int(line)) for pattern in _PLACES for path, line in pattern.findall(feedback)}
-    return Evidence(failed, passed, frozenset(_WORD.findall(feedback)), frozenset(lines))
+    lines: dict[tuple[str, int], float] = {}
+    for message in feedback.splitlines():
+        weight = 1.0
+        for path, line in (place for pattern in _PLACES for place in pattern.findall(message)):
+            lines[path, int(line)] = max(weight, lines.get((path, int(line)), 0.0))
+            weight = _CALLER
+    return Evidence(failed, passed, frozenset(_WORD.findall(feedback)), lines)
 
 
 def suspicion(region: Region, found: Evidence) -> float:
@@ -64,7 +75,8 @@ def suspicion(region: Region, found: Evidence) -> float:
     against = 0.0
     if found.lines:
         first, last = unit.line(region.start), unit.line(region.end)
-        against += 1.5 * any(first <= line <= last for line in found.places(unit))
+        named = found.places(unit)
+        against += 1.5 * max((weight for line, weight in named.items() if first <= line <= last), default=0.0)
     if region.name.strip("_") and region.name in found.said:
         against += 0.7
     around = _words(f"{unit.path.rpartition('/')[2].partition('.')[0]} {region.within}")

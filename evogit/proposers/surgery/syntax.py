@@ -67,6 +67,12 @@ class Region:
         self.size = sum(root.end_byte - root.start_byte for root in roots)
         self.found: dict[float, Sequence[Change]] = {}
         """What each operation can do here, as far as it was asked."""
+        self.many: frozenset[bytes] | None = None
+        """The names here that cannot stand for numbers, once that was asked."""
+        self.keys: dict[float, list[float]] = {}
+        """What tells each of these changes from others, in the same order."""
+        self.spans: dict[bytes, list[tuple[int, int]]] | None = None
+        """Where the names bound here have a value, once that was asked."""
         self._roots = roots
 
     @cached_property

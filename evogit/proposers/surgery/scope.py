@@ -1,0 +1,89 @@
+"""Where a name of a region means something: what uses one before it is bound fails at once, and tells nothing."""
+
+from __future__ import annotations
+
+import re
+
+from evogit.proposers.surgery.syntax import Node, Region
+
+_USED = re.compile(rb"(?<![\w.\"'])[A-Za-z_]\w*")
+_MANY = re.compile(
+    rb"(?<![\w.])(\w+)(?:\[|\.\w+\()|\bin (\w+)\s*[:)\]]|(?<![\w.])(\w+) = (?:\[|\{|\"|'|sorted\(|list\(|set\()"
+)
+"""Names that are subscripted, whose methods are called, that are gone through or begin as something that holds more."""
+_INSIDE = frozenset({
+    "pattern_list", "tuple_pattern", "list_pattern", "list_splat_pattern", "tuple", "list", "as_pattern_target",
+    "typed_parameter", "default_parameter", "typed_default_parameter", "dictionary_splat_pattern",
+})  # fmt: skip
+_TARGETS = frozenset({"assignment", "for_statement", "for_in_clause", "named_expression"})
+
+_NOT_NUMBERS = frozenset(
+    b"sorted list set dict tuple str reversed enumerate zip map filter range append extend add items keys values "
+    b"setdefault strip lower upper split join partition startswith endswith isdigit print isinstance any all bool "
+    b"copy encode decode replace format splitlines open iter deque Counter defaultdict OrderedDict".split()
+)
+
+Spans = dict[bytes, list[tuple[int, int]]]
+
+
+def visible(region: Region, name: bytes, at: int) -> bool:
+    """Return whether a name has a value there, as far as the text tells: True for one that is not bound in the region.
+
+    Only Python's names are looked at; in other languages all are visible.
+    """
+    spans = _spans(region).get(name)
+    return spans is None or any(first <= at <= last for first, last in spans)
+
+
+def uses_visible(region: Region, text: bytes, at: int) -> bool:
+    """Return whether all names in a text have a value there; those the text binds itself are among them."""
+    return all(visible(region, name, at) for name in _USED.findall(text))
+
+
+def may_be_number(region: Region, node: Node) -> bool:
+    """Return whether a value may be a number, as far as the text tells: not when it is called or gone through."""
+    if not region.unit.language.python:
+        return True
+    text = region.text(node)
+    if node.kind == "call":
+        called = node.child("function")
+        return called is not None and region.text(called).rpartition(b".")[2] not in _NOT_NUMBERS
+    if node.kind != "identifier":
+        return True
+    if region.many is None:
+        own = region.unit.content[region.start : region.end]
+        region.many = frozenset(found[1] or found[2] or found[3] for found in _MANY.finditer(own))
+    return text not in region.many
+
+
+def _spans(region: Region) -> Spans:
+    if region.spans is None:
+        region.spans = _bound(region) if region.unit.language.python else {}
+    return region.spans
+
+
+def _bound(region: Region) -> Spans:
+    found: Spans = {}
+    for node in region.of(frozenset({"identifier"})):
+        span = _span(node, region.end)
+        if span is not None:
+            found.setdefault(region.text(node), []).append(span)
+    return found
+
+
+def _span(node: Node, end: int) -> tuple[int, int] | None:
+    """Return from where to where a name that is bound by this node has its value; None: the node binds nothing."""
+    inner, above = node, node.parent
+    while above is not None and above.kind in _INSIDE and inner.field not in ("value", "type"):
+        inner, above = above, above.parent
+    if above is None:
+        return None
+    if above.kind == "lambda_parameters" and above.parent is not None:
+        return above.parent.start, above.parent.end
+    if above.kind == "for_in_clause" and inner.field == "left" and above.parent is not None:
+        return above.parent.start, above.parent.end
+    if above.kind == "parameters" or inner.kind == "as_pattern_target":
+        return node.start, end
+    if inner.field in ("left", "name") and above.kind in _TARGETS:
+        return (above.end if above.kind == "assignment" else node.end), end
+    return None
