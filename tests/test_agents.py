@@ -110,6 +110,7 @@ def test_candidates_that_fail_are_recorded_and_never_chosen(quick: Checkout) -> 
     assert "bad luck" in quick.evogit("show", log[0]["commit"]).stdout
 
 
+@pytest.mark.heavy
 def test_the_branch_of_an_agent_that_a_person_took_over_is_left_alone(quick: Checkout) -> None:
     quick.evogit("run", "-n", "1", "--evals", "6", "--run", "r", "--seed", "1")
     (branch,) = quick.git("branch", "--list", "evogit/r/*", "--format=%(refname:short)").splitlines()
@@ -121,6 +122,7 @@ def test_the_branch_of_an_agent_that_a_person_took_over_is_left_alone(quick: Che
     assert quick.git("rev-parse", branch) == mine
 
 
+@pytest.mark.heavy
 def test_a_second_run_with_another_evaluator_shares_nothing(quick: Checkout) -> None:
     quick.evogit("run", "-n", "1", "--evals", "6", "--run", "one")
     (quick.path / "score.sh").write_text('echo "{\\"score\\": -1}" > "$EVOGIT_RESULT"\n')

@@ -86,6 +86,7 @@ def test_what_was_tried_is_told(toy: Checkout, tool: Callable[[str], Path]) -> N
     assert "- Lower A: -32" in told
 
 
+@pytest.mark.heavy
 def test_a_proposal_is_kept_before_it_is_scored(toy: Checkout, tool: Callable[[str], Path]) -> None:
     """Killed while its candidate is measured, the agent scores that when it is back, and asks the tool for nothing."""
     outside = tool(_RAISES)

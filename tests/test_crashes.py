@@ -508,6 +508,7 @@ def _before_pruning(toy: Checkout) -> tuple[Victim, list[Point], dict[str, objec
     return victim, points, _told(toy)
 
 
+@pytest.mark.heavy
 @_needs_strace
 @pytest.mark.timeout(600)
 def test_a_kill_while_pruning_as_the_new_journal_appears(toy: Checkout) -> None:

@@ -25,6 +25,7 @@ def _put(repo: Checkout, path: str, text: str = _MINE) -> None:
     (repo.path / path).write_text(text)
 
 
+@pytest.mark.heavy
 def test_a_definition_of_the_repository_travels_with_the_run(
     toy: Checkout, new_checkout: Callable[..., Checkout]
 ) -> None:
@@ -41,6 +42,7 @@ def test_a_definition_of_the_repository_travels_with_the_run(
     assert "agent mine-1-" in other.evogit("agent", "mine", "--trust", "--evals", "2").stderr
 
 
+@pytest.mark.heavy
 def test_a_run_keeps_the_definition_it_was_begun_with(toy: Checkout) -> None:
     _put(toy, ".evogit/agents/mine.toml")
     toy.evogit("run", "--agent", "mine", "--evals", "3", "--run", "r")
@@ -91,6 +93,7 @@ def test_one_of_the_repository_stands_in_for_a_shipped_one(toy: Checkout) -> Non
     assert definitions.find(bare, "tuner").origin == ".evogit/agents/tuner.toml"
 
 
+@pytest.mark.heavy
 def test_a_path_in_the_configuration_is_seen_from_the_top(toy: Checkout) -> None:
     _put(toy, "own/mine.toml")
     (toy.path / "evogit.toml").write_text(CONFIG.replace('"tuner"', '"own/mine.toml"'))

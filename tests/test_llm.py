@@ -78,6 +78,7 @@ def _proposals(here: Checkout) -> list[dict[str, Any]]:
     return sorted(found, key=lambda record: (record["agent"], record["seq"]))
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(600)
 def test_a_model_improves_code_until_the_budget_is_spent(toy: Checkout) -> None:
     """One useless answer, one that is mended, and edits; the money of all of them counts, and no key is stored."""

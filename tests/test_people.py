@@ -268,6 +268,7 @@ def test_verdicts_that_cannot_be(words: list[str], said: str, slow: Checkout) ->
     assert slow.git("for-each-ref") == before
 
 
+@pytest.mark.heavy
 def test_a_person_writes_in_many_terminals_at_once(slow: Checkout) -> None:
     begin_run(slow)
     writers = [slow.start("verdict", "base", "comment", f"word {number}") for number in range(6)]

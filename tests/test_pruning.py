@@ -57,6 +57,7 @@ def _all_objects(checkout: Checkout) -> set[str]:
     return set(said.split())
 
 
+@pytest.mark.heavy
 def test_a_pruned_run_says_what_it_said_and_goes_on(toy: Checkout) -> None:
     toy.evogit("run", "-n", "1", "--evals", "8", "--run", RUN, "--seed", "3")
     pens = Clone(toy, open_repository(toy.path))

@@ -217,7 +217,8 @@ def test_nothing_to_edit(here: Checkout, keys: str) -> None:
 
 
 def test_an_agent_there_is_not(here: Checkout) -> None:
-    message = "no agent definition 'tunner'; there are: merger, surgeon, tuner"
+    shipped = ", ".join(sorted(path.stem for path in (Path(__file__).parent.parent / "agents").glob("*.toml")))
+    message = f"no agent definition 'tunner' (did you mean 'tuner'?); there are: {shipped}"
     untouched(here, message, ("run", "--agent", "tunner"))
     write(here, "evogit.toml", CONFIG + '[[agents]]\nuse = "tunner"\n')
     untouched(here, message, ("run",))

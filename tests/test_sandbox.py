@@ -259,6 +259,7 @@ def test_none_takes_two_flags_and_is_recorded(undecided: Checkout) -> None:
     assert "warning  sandbox: none: candidates run as you" in doctor
 
 
+@pytest.mark.heavy
 def test_the_option_wins_over_the_environment_and_that_over_the_configuration(undecided: Checkout) -> None:
     undecided.git("config", "evogit.sandbox", "configured")
     said = undecided.evogit("evaluate", expect=2).stderr

@@ -312,8 +312,8 @@ def test_passed_tests_of_real_pytest(new_bench: Callable[..., Bench]) -> None:
         "tests.test_code::test_later": 0.0,
     }  # fmt: skip
     assert found.feedback.splitlines() == [
-        "tests.test_code::test_double[2]: assert 3 == (2 * 2) + where 3 = double(2)",
-        "tests.test_code::test_double[4]: assert 5 == (2 * 4) + where 5 = double(4)",
+        "tests.test_code::test_double[2]: assert 3 == (2 * 2) + where 3 = double(2) tests/test_code.py:7",
+        "tests.test_code::test_double[4]: assert 5 == (2 * 4) + where 5 = double(4) tests/test_code.py:7",
     ]
     better = meter.measure(bench.tree(src_SLASH_pkg_SLASH_code__py=_RIGHT))
     assert (better.value, better.feedback) == (4.0, "")
@@ -506,6 +506,7 @@ def test_frames_are_kept_few_and_short() -> None:
     assert all(len(frame) < 200 and frame.startswith("a/b.py:") for frame in report.frames["::t"])
 
 
+@pytest.mark.heavy
 def test_thousands_of_tests_fit_into_a_record(new_bench: Callable[..., Bench]) -> None:
     tests = "import pytest\n@pytest.mark.parametrize('n', range(2000))\ndef test_a_rather_long_name(n): assert n\n"
     found = new_bench({"tests/test_many.py": tests}).measure('pytest = "tests/"')

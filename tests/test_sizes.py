@@ -124,6 +124,7 @@ command = "sh score.sh"
 """
 
 
+@pytest.mark.heavy
 def test_everything_that_chooses_the_best_chooses_the_smaller(new_checkout: Callable[..., Checkout]) -> None:
     """`best`, `status`, `diff` and `apply`, and the branch of an agent that made an equal one of less."""
     score = 'grep -q "good" a.txt && v=2 || v=1; echo "{\\"score\\": $v}" > "$EVOGIT_RESULT"\n'
