@@ -255,6 +255,7 @@ class Agent:
     def _evolve(self) -> Outcome:
         for _ in range(_TRIES):
             self.graph.refresh()
+            seen = self.snapshot.seen()  # now: the look at what is left of a budget takes in more
             seed = seed_of(self._world.seed, self.ledger.writer.agent, self._tried)
             self._tried += 1
             plan = self._planner.plan(seed)
@@ -265,21 +266,22 @@ class Agent:
                 self._world.sleep(_PAUSE_S)
                 return Outcome.WAITED
             if isinstance(draft, Useless):
-                self._give_up(plan, draft.why, draft.calls)
+                self._give_up(plan, seen, draft.why, draft.calls)
                 if draft.fatal:
                     raise draft.fatal
                 if draft.calls:
                     return self._paid_in_vain(draft.why)  # it took long: first look what else has to be done
                 continue
+            plan = draft.instead or plan
             tree = draft.write()
             known = self.snapshot.measured(tree)
             if known is None:
                 self._in_vain = 0
-                self._try(plan, draft, tree)
+                self._try(plan, draft, tree, seen)
                 return Outcome.SCORED
             if plan.operator is Operator.MERGE or draft.calls:
                 why = f"it gives the tree of {known[:12]}, which was measured"
-                self._give_up(plan, why, draft.calls)
+                self._give_up(plan, seen, why, draft.calls)
                 if draft.calls:
                     return self._paid_in_vain(why)
         return Outcome.NOTHING_NEW
@@ -297,12 +299,11 @@ class Agent:
         self.snapshot.refresh()
         return self._parts.limits.left_usd(self.snapshot)
 
-    def _try(self, plan: Plan, draft: Draft, tree: TreeId) -> None:
+    def _try(self, plan: Plan, draft: Draft, tree: TreeId, seen: Mapping[str, int]) -> None:
         """Evaluate, commit and record; the commit and its records become visible together.
 
         What cost money becomes visible before it is evaluated.
         """
-        seen = self.snapshot.seen()
         if draft.calls:
             self._publish(plan, draft, tree, seen)
             return
@@ -336,9 +337,9 @@ class Agent:
         best = self.snapshot.best_value
         return measured.value is not None and (best is None or not self.snapshot.is_better(best, measured.value))
 
-    def _give_up(self, plan: Plan, why: str, calls: Sequence[Call] = ()) -> None:
+    def _give_up(self, plan: Plan, seen: Mapping[str, int], why: str, calls: Sequence[Call] = ()) -> None:
         """Record that a plan came to nothing, so that nobody tries it again, and what it cost."""
-        useless = self.ledger.useless(plan, self.snapshot.seen(), why, calls)
+        useless = self.ledger.useless(plan, seen, why, calls)
         self._write(plan.parents[0], [useless], f"evogit: useless {plan.operator.value} of {plan.parents[0][:12]}\n")
 
     def _pack(self) -> None:

@@ -130,6 +130,7 @@ def policy(definition: Definition) -> Policy:
         selection=definition.selection,
         features=definition.features,
         merges=definition.merges,
+        crosses=definition.crosses,
         minimizes=definition.minimizes,
         transplants=definition.transplants,
         reverts=definition.reverts,

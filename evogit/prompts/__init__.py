@@ -2,6 +2,6 @@
 
 from evogit.prompts.building import build
 from evogit.prompts.gathering import gather
-from evogit.prompts.material import File, Instance, Material, Told
+from evogit.prompts.material import Conflict, File, Instance, Material, Told
 
-__all__ = ["File", "Instance", "Material", "Told", "build", "gather"]
+__all__ = ["Conflict", "File", "Instance", "Material", "Told", "build", "gather"]

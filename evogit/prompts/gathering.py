@@ -11,9 +11,10 @@ from itertools import islice, pairwise
 
 from evogit import edits
 from evogit.errors import StorageError
-from evogit.merging.combine import meeting_point
+from evogit.merging import meeting_point
 from evogit.model import CommitId, Plan, SourceFile
 from evogit.phylogeny import Phylogeny
+from evogit.prompts.crossing import clashes, compared
 from evogit.prompts.material import Instance, Material, Told
 from evogit.prompts.sources import ranked
 from evogit.proposers.surgery.suspicion import evidence
@@ -61,7 +62,9 @@ class _Gathering:
         best = graph.best()
         lineage = self._elders(_LINEAGE)
         self._count_changes(lineage)
-        partners = [self._with_change(commit, "to bring together with") for commit in self._plan.parents[1:]]
+        partners = self._plan.parents[1:]
+        met = meeting_point(graph, (parent, partners[0])) if partners else None
+        conflicts, unmerged = clashes(self._repo, self._task, graph, parent, partners[0]) if partners else ((), "")
         inspirations = [self._with_change(commit, role) for commit, role in self._inspirations(instances)]
         goal = self._task.goal or ""
         texts = [(file.path, text) for file in files if (text := decoded(file.content)) is not None]
@@ -72,13 +75,19 @@ class _Gathering:
             base_value=graph.value(graph.base),
             best_value=graph.value(best.id) if best else None,
             metrics=tuple(sorted(said.metrics.items())[:_SPLIT_METRICS]) if said else (),
-            instances=self._instances(instances, best.id if best else None),
+            instances=compared(graph, instances, partners[0], met)
+            if partners
+            else self._instances(instances, best.id if best else None),
             feedback=feedback,
             files=ranked(texts, goal=goal, places=evidence(feedback, instances).lines, changed=self._changed),
             lineage=tuple(self._told(commit) for commit in lineage if commit != graph.base),
             tried=tuple(self._told(commit) for commit in self._tried()),
             inspirations=tuple(inspirations),
-            partners=tuple(partners),
+            partners=tuple(self._with_change(commit, "to bring together with") for commit in partners),
+            own=self._with_change(parent, "this version itself", met) if met else None,
+            met=self._told(met, "where the two parted") if met else None,
+            conflicts=conflicts,
+            unmerged=unmerged,
             lessons=tuple(lessons),
         )
 
@@ -210,10 +219,10 @@ class _Gathering:
             except StorageError:
                 continue
 
-    def _with_change(self, commit: CommitId, role: str) -> Told:
-        """Return a candidate with what it changed since its lineage and the parent's parted."""
+    def _with_change(self, commit: CommitId, role: str, since: CommitId | None = None) -> Told:
+        """Return a candidate with what it changed since then, or since its lineage and the parent's parted."""
         try:
-            met = meeting_point(self._graph, (self._parent, commit)) or self._graph.base
+            met = since or meeting_point(self._graph, (self._parent, commit)) or self._graph.base
             change, room = "", _MAX_DIFF
             for path, old, new in self._pairs(met, commit):
                 self._changed[path] += 1
