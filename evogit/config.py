@@ -117,6 +117,7 @@ class Definition(command_table.CommandKeys, frozen=True, kw_only=True, forbid_un
     format: Format = "blocks"
     repairs: Annotated[int, msgspec.Meta(ge=0, le=8)] = 2
     fallback: Literal["surgeon", "tuner"] | None = None
+    reflects: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
 
 
 MEANINGS: Mapping[str, str] = {
@@ -136,12 +137,13 @@ MEANINGS: Mapping[str, str] = {
     "format": "how a model writes edits: blocks (search and replace), function (whole ones), file (whole ones), diff",
     "repairs": "how often an answer that cannot be applied goes back to the model with the reason",
     "fallback": "what makes edits while no model answers, surgeon or tuner; without it the agent ends",
+    "reflects": "after how many scored proposals of its own it asks the model for lessons, 0: never",
     **command_table.MEANINGS,
 }
 """What each key of an agent definition means."""
 
 
-MODEL_KEYS = ("prompt", "format", "repairs", "fallback", "crosses")
+MODEL_KEYS = ("prompt", "format", "repairs", "fallback", "crosses", "reflects")
 """The keys that say something of asking a model, and nothing else."""
 
 

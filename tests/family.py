@@ -92,6 +92,13 @@ class Family:
         plan = Plan(operator=Operator.MERGE, parents=parents, seed=0)
         self._write(by, parents[0], [self._ledger(by).useless(plan, {}, "a conflict", calls)])
 
+    def learn(
+        self, text: str, *evidence: str, by: str = "a-1-000000", on: CommitId | None = None, calls: Sequence[Call] = ()
+    ) -> None:
+        """Record what a model learned; without a text, that it learned nothing."""
+        record = self._ledger(by).lesson(text, [CommitId(one) for one in evidence], "m", next(self._made), calls)
+        self._write(by, on or self.base, [record])
+
     def say(self, commit: CommitId, verdict: str, *, by: str = "u-ada-000000") -> None:
         """Record what a person says of a candidate."""
         record = Verdict(v=1, agent=by, run=RUN, seq=0, at="2026-01-01T00:00:00.000Z", verdict=verdict)  # type: ignore[arg-type]

@@ -17,8 +17,8 @@ from evogit.phylogeny import Phylogeny
 from evogit.prompts.crossing import clashes, compared
 from evogit.prompts.material import Instance, Material, Told
 from evogit.prompts.sources import ranked
+from evogit.prompts.telling import learned, told, words_on
 from evogit.proposers.surgery.suspicion import evidence
-from evogit.records import Score
 from evogit.replies.texts import decoded
 from evogit.store import commits, lines, trees
 from evogit.store.repository import Repository
@@ -37,14 +37,12 @@ _MAX_BLOB = 256 * 1024
 _SPLIT_METRICS = 30
 
 
-def gather(
-    repo: Repository, task: Task, graph: Phylogeny, plan: Plan, files: Sequence[SourceFile], lessons: Sequence[str] = ()
-) -> Material:
+def gather(repo: Repository, task: Task, graph: Phylogeny, plan: Plan, files: Sequence[SourceFile]) -> Material:
     """Return what is known around a plan's first parent, whose files are `files`; the others are its partners.
 
     A candidate that cannot be read is told of without its change.
     """
-    return _Gathering(repo, task, graph, plan).material(files, lessons)
+    return _Gathering(repo, task, graph, plan).material(files)
 
 
 class _Gathering:
@@ -55,9 +53,9 @@ class _Gathering:
         self._parent = plan.parents[0]
         self._changed: Counter[str] = Counter()
 
-    def material(self, files: Sequence[SourceFile], lessons: Sequence[str]) -> Material:
+    def material(self, files: Sequence[SourceFile]) -> Material:
         graph, parent = self._graph, self._parent
-        said = self._said(parent)
+        said = words_on(graph, parent)
         feedback, instances = (said.feedback, said.instances) if said else ("", {})
         best = graph.best()
         lineage = self._elders(_LINEAGE)
@@ -88,32 +86,11 @@ class _Gathering:
             met=self._told(met, "where the two parted") if met else None,
             conflicts=conflicts,
             unmerged=unmerged,
-            lessons=tuple(lessons),
+            lessons=learned(graph),
         )
-
-    def _said(self, commit: CommitId) -> Score | None:
-        """Return the measurement whose words and instances a proposer gets."""
-        snapshot = self._graph.snapshot
-        found = snapshot.candidates.get(commit)
-        scores = [score for score in found.scores if score.evaluator == snapshot.evaluator] if found else []
-        return min(scores, key=lambda score: (score.agent, score.seq), default=None)
 
     def _told(self, commit: CommitId, role: str = "", change: str = "") -> Told:
-        graph = self._graph
-        value = graph.value(commit)
-        sign = 1.0 if graph.snapshot.is_better(1.0, 0.0) else -1.0
-        before = [sign * found for one in graph.ancestry.parents(commit) if (found := graph.value(one)) is not None]
-        said = self._said(commit) if value is None else None
-        outcome = f"{said.status.value}: {said.feedback.strip().partition(chr(10))[0]}" if said else ""
-        return Told(
-            name=commit[:9],
-            subject=commits.subject(self._repo, commit),
-            value=value,
-            gain=sign * value - max(before) if value is not None and before else None,
-            outcome=outcome.rstrip(": "),
-            role=role,
-            change=change,
-        )
+        return told(self._repo, self._graph, commit, role, change)
 
     def _elders(self, most: int) -> list[CommitId]:
         """Return the parent and its ancestors along first parents, up to the base."""
