@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from evogit.asking import Reflector
 from evogit.branch import Branch
 from evogit.drafting import Draft, Drafter, Useless
 from evogit.errors import EvaluatorBroken, ProposerBroken, RefMoved, StorageError
@@ -15,6 +16,7 @@ from evogit.phylogeny import Phylogeny, still_open, to_measure_again
 from evogit.planning import Planner, Policy, seed_of
 from evogit.proposers.protocol import Proposer, Resting
 from evogit.records import AnyRecord, Call
+from evogit.reflection import Lookback
 from evogit.sandbox import NONE, Cancelled
 from evogit.stopping import Limits
 from evogit.store import amendments, claims, epochs, humans
@@ -58,6 +60,7 @@ class Parts:
     limits: Limits
     sandbox: str = NONE
     """What the meter measures in, as records say it."""
+    reflector: Reflector | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,7 @@ class Agent:
         self.graph = Phylogeny(repo, self.snapshot, task.definition.base)
         self._planner = Planner(repo, self.graph, parts.policy)
         self._drafter = Drafter(repo, task, self.graph, parts.proposer, self._left_usd)
+        self._lookback = Lookback(repo, self.graph, parts.reflector, self._left_usd) if parts.reflector else None
         self._packer = Packer(repo)
         self._own = {c.id for c in self.snapshot.candidates.values() if made_by(c, writer.agent)}
         self._left = [c for c in self._own if not self.snapshot.candidates[c].is_judged]
@@ -145,7 +149,7 @@ class Agent:
         elif self._of_people:
             self._take_in(self._of_people.pop(0))
         else:
-            return self._evolve()
+            return Outcome.WAITED if self._look_back() else self._evolve()
         return Outcome.SCORED
 
     def _look(self) -> None:
@@ -255,6 +259,7 @@ class Agent:
     def _evolve(self) -> Outcome:
         for _ in range(_TRIES):
             self.graph.refresh()
+            seen = self.snapshot.seen()  # now: the look at what is left of a budget takes in more
             seed = seed_of(self._world.seed, self.ledger.writer.agent, self._tried)
             self._tried += 1
             plan = self._planner.plan(seed)
@@ -265,24 +270,35 @@ class Agent:
                 self._world.sleep(_PAUSE_S)
                 return Outcome.WAITED
             if isinstance(draft, Useless):
-                self._give_up(plan, draft.why, draft.calls)
+                self._give_up(plan, seen, draft.why, draft.calls)
                 if draft.fatal:
                     raise draft.fatal
                 if draft.calls:
                     return self._paid_in_vain(draft.why)  # it took long: first look what else has to be done
                 continue
+            plan = draft.instead or plan
             tree = draft.write()
             known = self.snapshot.measured(tree)
             if known is None:
                 self._in_vain = 0
-                self._try(plan, draft, tree)
+                self._try(plan, draft, tree, seen)
                 return Outcome.SCORED
             if plan.operator is Operator.MERGE or draft.calls:
                 why = f"it gives the tree of {known[:12]}, which was measured"
-                self._give_up(plan, why, draft.calls)
+                self._give_up(plan, seen, why, draft.calls)
                 if draft.calls:
                     return self._paid_in_vain(why)
         return Outcome.NOTHING_NEW
+
+    def _look_back(self) -> bool:
+        """Have a model draw lessons if it is time to; return whether one was asked."""
+        if self._lookback is None or not self._lookback.is_due(self.ledger, self._own):
+            return False
+        seed = seed_of(self._world.seed, self.ledger.writer.agent, self._tried)
+        if learned := self._lookback.records(self.task, self.ledger, seed):
+            self._tried += 1
+            self._write(self.task.definition.base, learned, f"evogit: learn {len(learned)}\n")
+        return bool(learned)
 
     def _paid_in_vain(self, why: str) -> Outcome:
         self._in_vain += 1
@@ -297,12 +313,11 @@ class Agent:
         self.snapshot.refresh()
         return self._parts.limits.left_usd(self.snapshot)
 
-    def _try(self, plan: Plan, draft: Draft, tree: TreeId) -> None:
+    def _try(self, plan: Plan, draft: Draft, tree: TreeId, seen: Mapping[str, int]) -> None:
         """Evaluate, commit and record; the commit and its records become visible together.
 
         What cost money becomes visible before it is evaluated.
         """
-        seen = self.snapshot.seen()
         if draft.calls:
             self._publish(plan, draft, tree, seen)
             return
@@ -336,9 +351,9 @@ class Agent:
         best = self.snapshot.best_value
         return measured.value is not None and (best is None or not self.snapshot.is_better(best, measured.value))
 
-    def _give_up(self, plan: Plan, why: str, calls: Sequence[Call] = ()) -> None:
+    def _give_up(self, plan: Plan, seen: Mapping[str, int], why: str, calls: Sequence[Call] = ()) -> None:
         """Record that a plan came to nothing, so that nobody tries it again, and what it cost."""
-        useless = self.ledger.useless(plan, self.snapshot.seen(), why, calls)
+        useless = self.ledger.useless(plan, seen, why, calls)
         self._write(plan.parents[0], [useless], f"evogit: useless {plan.operator.value} of {plan.parents[0][:12]}\n")
 
     def _pack(self) -> None:

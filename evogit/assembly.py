@@ -12,7 +12,7 @@ from pathlib import Path
 
 from evogit import resources
 from evogit.agent import Agent, Parts, World
-from evogit.asking import ModelProposer
+from evogit.asking import ModelProposer, Reflector
 from evogit.command_table import COMMAND
 from evogit.config import MODEL, Definition, ModelUse, Stop
 from evogit.errors import ConfigError, UsageError
@@ -130,6 +130,7 @@ def policy(definition: Definition) -> Policy:
         selection=definition.selection,
         features=definition.features,
         merges=definition.merges,
+        crosses=definition.crosses,
         minimizes=definition.minimizes,
         transplants=definition.transplants,
         reverts=definition.reverts,
@@ -218,6 +219,7 @@ class Crew:
             meter=meter(repo, task, self._folder, self._launcher, invocation.environment),
             limits=Limits(invocation.stop, invocation.session, invocation.clock),
             sandbox=self._launcher.kind,
+            reflector=self._reflector(),
         )
         writer = Writer(
             run=task.run, agent=self.name, session=invocation.session, use=found.name,
@@ -280,6 +282,10 @@ class Crew:
         folder = self._folder / "tool"
         shop = Workshop(repo=self._repo, task=task, folder=folder, launcher=self._launcher, caller=self._environment)
         return proposer(self._definition, models=self._models, workshop=shop)
+
+    def _reflector(self) -> Reflector | None:
+        every = self._definition.reflects
+        return Reflector(models=self._models, every=every) if every and self._models else None
 
     def _another_name(self) -> AgentName:
         self._names.append(private.free_name(self._repo, self._task.run, self._use))

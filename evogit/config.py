@@ -107,6 +107,7 @@ class Definition(command_table.CommandKeys, frozen=True, kw_only=True, forbid_un
     selection: Selection = "greedy"
     features: dict[_Text, Annotated[float, msgspec.Meta(gt=0)]] = msgspec.field(default_factory=dict)
     merges: _Share = 0.0
+    crosses: _Share = 0.0
     minimizes: _Share = 0.0
     transplants: _Share = 0.0
     reverts: _Share = 0.0
@@ -116,6 +117,7 @@ class Definition(command_table.CommandKeys, frozen=True, kw_only=True, forbid_un
     format: Format = "blocks"
     repairs: Annotated[int, msgspec.Meta(ge=0, le=8)] = 2
     fallback: Literal["surgeon", "tuner"] | None = None
+    reflects: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
 
 
 MEANINGS: Mapping[str, str] = {
@@ -125,21 +127,23 @@ MEANINGS: Mapping[str, str] = {
     "selection": f"which candidate a plan starts from: {', '.join(get_args(Selection))}; README.md has a line on each",
     "features": "for the selection elites: metrics that tell kinds apart, each with the width of a cell",
     "merges": "share of the plans that merge two or more lineages, while any are promising",
+    "crosses": "share of the other plans that ask the model to bring two promising lineages together by meaning",
     "minimizes": "share of the other plans that try the best candidate with some hunks left out",
     "transplants": "share of what is left of the plans that take hunks over from another lineage",
     "reverts": "share of the transplants that take back hunks of the parent's own, and take none over",
     "widens": "share of the other plans, at most, that start far from the best while it does not get better",
     "step": "how far the tuner's first step in a lineage goes, relative to a constant's size (0.3)",
-    "prompt": "for the proposer model: explorer, refiner or fixer, or the text of a question, Markdown for Jinja",
+    "prompt": "for the proposer model: crossover, explorer, fixer, refiner, or a text of its own, Markdown for Jinja",
     "format": "how a model writes edits: blocks (search and replace), function (whole ones), file (whole ones), diff",
     "repairs": "how often an answer that cannot be applied goes back to the model with the reason",
     "fallback": "what makes edits while no model answers, surgeon or tuner; without it the agent ends",
+    "reflects": "after how many scored proposals of its own it asks the model for lessons, 0: never",
     **command_table.MEANINGS,
 }
 """What each key of an agent definition means."""
 
 
-MODEL_KEYS = ("prompt", "format", "repairs", "fallback")
+MODEL_KEYS = ("prompt", "format", "repairs", "fallback", "crosses", "reflects")
 """The keys that say something of asking a model, and nothing else."""
 
 

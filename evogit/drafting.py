@@ -23,7 +23,7 @@ from evogit.store.sizes import Rewritten
 from evogit.store.sources import Sources
 from evogit.store.task import Task
 
-_CRAFTS = frozenset(Craft) - {Craft.EDIT}
+_MOVES = frozenset({Craft.TRANSPLANT, Craft.REVERT, Craft.MINIMIZE})
 _EDITS = frozenset({OPERATION, PLACE, EDIT})
 
 
@@ -32,7 +32,7 @@ class Draft:
     """A candidate in the making: `write` writes its tree as fresh objects, each time it is called.
 
     `donor` is a candidate a change was taken from; `rewritten` are an edit's files, which tell the candidate's size.
-    `calls` are what it cost.
+    `calls` are what it cost. `instead` is what was done in the place of the plan.
     """
 
     write: Callable[[], TreeId]
@@ -43,6 +43,7 @@ class Draft:
     rewritten: Sequence[Rewritten] = ()
     body: str = ""
     calls: Sequence[Call] = ()
+    instead: Plan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class Drafter:
         """
         # Its own generator: what is drawn for an edit does not depend on how much the choice of parents has drawn.
         rng = Random(f"{plan.seed}/draft")
+        if plan.craft is Craft.CROSS:
+            return self._cross(plan, rng)
         if plan.operator is Operator.MERGE:
             return self._merge(plan, rng)
         # Where no hunk can be moved, the proposer makes something of the same parent.
@@ -149,6 +152,21 @@ class Drafter:
             calls=calls,
         )
 
+    def _cross(self, plan: Plan, rng: Random) -> Draft | Useless | Resting | None:
+        """Return the proposer's merge; while no model answers, what its fallback makes of the first parent alone."""
+        for commit in plan.parents[1:]:
+            try:
+                self._tree(commit)
+            except StorageError as error:
+                self._graph.snapshot.discard(commit, str(error))
+                return None
+        found = self._mutate(plan, rng)
+        if not isinstance(found, Draft):
+            return found
+        if not any(call.outcome == "ok" for call in found.calls):
+            return replace(found, instead=Plan(operator=Operator.MUTATE, parents=plan.parents[:1], seed=plan.seed))
+        return replace(found, params={**self._inherited(plan.parents[1:]), **found.params}, merge=self._beginning(plan))
+
     def _move(self, plan: Plan, rng: Random) -> Draft | None:
         """Return what comes of moving whole hunks; None when there is none to move."""
         if plan.craft is Craft.EDIT:
@@ -197,7 +215,7 @@ class Drafter:
     def _params(self, commit: CommitId) -> dict[str, float]:
         """Return what a lineage has learned; how one candidate was made is not inherited."""
         made = self._graph.snapshot.candidates[commit].proposal
-        return {name: number for name, number in made.params.items() if name not in _CRAFTS} if made else {}
+        return {name: number for name, number in made.params.items() if name not in _MOVES} if made else {}
 
     def _request(self, commit: CommitId, files: Sequence[SourceFile]) -> Request:
         self._trials.refresh()
@@ -226,16 +244,20 @@ class Drafter:
             return Useless(str(error))
         if isinstance(combined, str):
             return Useless(combined)
-        params: dict[str, float] = {}
-        for commit in reversed(plan.parents):
-            params |= self._params(commit)
         subjects = [commits.subject(self._repo, commit) for commit in plan.parents]
         return Draft(
             write=combined.write,
             subject=_merge_subject(plan.parents, subjects),
-            params=params,
+            params=self._inherited(plan.parents),
             merge=self._beginning(plan),
         )
+
+    def _inherited(self, parents: Sequence[CommitId]) -> dict[str, float]:
+        """Return what several lineages have learned, the first ones' rather than the others'."""
+        params: dict[str, float] = {}
+        for commit in reversed(parents):
+            params |= self._params(commit)
+        return params
 
     def _beginning(self, plan: Plan) -> Merge | None:
         base = meeting_point(self._graph, plan.parents)

@@ -60,16 +60,18 @@ class Operator(StrEnum):
 
 
 class Craft(StrEnum):
-    """How a mutation is made."""
+    """How a mutation or a merge is made."""
 
     EDIT = "edit"
-    """By the agent's proposer."""
+    """By the agent's proposer; a merge by lines."""
     TRANSPLANT = "transplant"
     """By hunks of another candidate, the plan's inspiration."""
     REVERT = "revert"
     """By taking back hunks of the parent's own difference from the base."""
     MINIMIZE = "minimize"
     """By leaving out hunks of it that may not matter."""
+    CROSS = "cross"
+    """A merge of two by meaning: by the proposer, which is told what both changed."""
 
 
 def parse_run_name(text: str) -> RunName:
@@ -146,7 +148,7 @@ class Edit:
 class Plan:
     """What an agent does next: the operator, the candidates it starts from, and the seed of its random choices.
 
-    `craft` says how a mutation is made; `inspirations` are candidates a change is taken from.
+    `craft` says how it is carried out; `inspirations` are candidates a change is taken from.
     """
 
     operator: Operator

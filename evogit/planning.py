@@ -50,7 +50,7 @@ SELECTORS: Mapping[str, Callable[[], Selector]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How parents are chosen and plans shared out: by which selection, and how many merge, minimize, transplant.
+    """How parents are chosen and plans shared out: by which selection, and how many merge, cross, minimize, transplant.
 
     Each share is of the plans that those before it leave; `reverts` is the share of transplants that take hunks back,
     and `widens` the share, at most, of plans that start far away while the best does not get better.
@@ -59,6 +59,7 @@ class Policy:
 
     selection: str
     merges: float = 0.0
+    crosses: float = 0.0
     minimizes: float = 0.0
     transplants: float = 0.0
     reverts: float = 0.0
@@ -88,8 +89,10 @@ class Planner:
         The same commits and records, policy and seed give the same plan, on every machine.
         """
         rng = Random(seed)
-        if rng.random() < self._policy.merges and (parents := self._merge(rng)):
+        if rng.random() < self._policy.merges and (parents := self._mate(self._mates.choose, rng)):
             return Plan(operator=Operator.MERGE, parents=parents, seed=seed)
+        if self._draws(self._policy.crosses, rng) and (parents := self._mate(self._mates.choose_to_ask, rng)):
+            return Plan(operator=Operator.MERGE, parents=parents, seed=seed, craft=Craft.CROSS)
         if self._draws(self._policy.minimizes, rng) and (best := self._graph.best()):
             return Plan(operator=Operator.MUTATE, parents=(best.id,), seed=seed, craft=Craft.MINIMIZE)
         if self._policy.widens and self._draws(self._policy.widens * self._stagnation.wideness(), rng):
@@ -126,9 +129,9 @@ class Planner:
         # What a definition has no share of draws nothing, so that its plans are what they were before there was any.
         return share > 0 and rng.random() < share
 
-    def _merge(self, rng: Random) -> tuple[CommitId, ...]:
+    def _mate(self, choose: Callable[[Random], tuple[CommitId, ...]], rng: Random) -> tuple[CommitId, ...]:
         try:
-            return self._mates.choose(rng)
+            return choose(rng)
         except StorageError as error:
             self._graph.snapshot.problems["merging"] = str(error)
             return ()

@@ -112,6 +112,20 @@ class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="propo
     calls: Annotated[list[Call], msgspec.Meta(max_length=MAX_CALLS)] = []
 
 
+class Lesson(Record, frozen=True, kw_only=True, omit_defaults=True, tag="lesson", gc=False):
+    """What a model made of what was tried, in a sentence, and the candidates it goes by, which need not be known.
+
+    `model` said it, and `seed` is that of the choice of the model. The first lesson of a question has its `calls`; a
+    question that taught nothing leaves one without a text.
+    """
+
+    text: Annotated[str, msgspec.Meta(max_length=400)] = ""
+    evidence: Annotated[list[_Hex40], msgspec.Meta(max_length=16)] = []
+    model: _Short = ""
+    seed: int
+    calls: Annotated[list[Call], msgspec.Meta(max_length=MAX_CALLS)] = []
+
+
 class Lease(Record, frozen=True, kw_only=True, omit_defaults=True, tag="lease", gc=False):
     """A claim to score this candidate that ends by itself at `until`."""
 
@@ -168,7 +182,7 @@ class Tombstone(Record, frozen=True, kw_only=True, omit_defaults=True, tag="tomb
     paid: list[Paid] = []
 
 
-AnyRecord = Score | Proposal | Lease | Verdict | Successor | Tombstone
+AnyRecord = Score | Proposal | Lesson | Lease | Verdict | Successor | Tombstone
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _decode: Callable[[bytes], AnyRecord] = msgspec.json.Decoder(AnyRecord).decode
@@ -239,6 +253,6 @@ def _is_foreign(line: bytes) -> bool:
 
 
 _KINDS: Mapping[str, type[Record]] = {
-    **{"score": Score, "proposal": Proposal, "lease": Lease, "verdict": Verdict},
+    **{"score": Score, "proposal": Proposal, "lesson": Lesson, "lease": Lease, "verdict": Verdict},
     **{"successor": Successor, "tombstone": Tombstone},
 }

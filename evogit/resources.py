@@ -37,6 +37,16 @@ def definitions() -> Mapping[str, bytes]:
 
 
 @cache
+def reflection() -> str:
+    """Return the template of the question what is to be learned.
+
+    Raises:
+        EvogitError: the installation lacks it.
+    """
+    return (bundled("agents") / "reflection.md").read_text("utf-8")
+
+
+@cache
 def prompts() -> Mapping[str, str]:
     """Return each template of a prompt that ships with evogit, by name.
 

@@ -21,7 +21,7 @@ from evogit.model import (
     TreeId,
 )
 from evogit.phylogeny import Phylogeny
-from evogit.records import AnyRecord, Verdict
+from evogit.records import AnyRecord, Call, Verdict
 from evogit.store import trees
 from evogit.store.ledger import Ledger, Writer
 from evogit.store.repository import open_repository
@@ -67,6 +67,7 @@ class Family:
         metrics: Mapping[str, float] | None = None,
         params: Mapping[str, float] | None = None,
         feedback: str = "",
+        calls: Sequence[Call] = (),
     ) -> CommitId:
         """Make a scored candidate; without `files` it differs from its first parent in a file of its own."""
         ledger = self._ledger(by)
@@ -81,13 +82,22 @@ class Family:
         measured = Measurement(
             status=status, value=value, instances=instances or {}, metrics=metrics or {}, feedback=feedback
         )
-        self._write(by, commit, [ledger.proposal(plan, params or {}), ledger.score(tree, measured, "none")])
+        self._write(
+            by, commit, [ledger.proposal(plan, params or {}, calls=calls), ledger.score(tree, measured, "none")]
+        )
         return commit
 
-    def give_up(self, *parents: CommitId, by: str = "a-1-000000") -> None:
-        """Record that a merge of these came to nothing."""
+    def give_up(self, *parents: CommitId, by: str = "a-1-000000", calls: Sequence[Call] = ()) -> None:
+        """Record that a merge of these came to nothing, after these questions to models."""
         plan = Plan(operator=Operator.MERGE, parents=parents, seed=0)
-        self._write(by, parents[0], [self._ledger(by).useless(plan, {}, "a conflict")])
+        self._write(by, parents[0], [self._ledger(by).useless(plan, {}, "a conflict", calls)])
+
+    def learn(
+        self, text: str, *evidence: str, by: str = "a-1-000000", on: CommitId | None = None, calls: Sequence[Call] = ()
+    ) -> None:
+        """Record what a model learned; without a text, that it learned nothing."""
+        record = self._ledger(by).lesson(text, [CommitId(one) for one in evidence], "m", next(self._made), calls)
+        self._write(by, on or self.base, [record])
 
     def say(self, commit: CommitId, verdict: str, *, by: str = "u-ada-000000") -> None:
         """Record what a person says of a candidate."""

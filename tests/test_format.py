@@ -29,7 +29,9 @@ def _read_with_evogit(path: Path, run: str) -> tuple[dict[str, Any], Snapshot]:
     records: dict[str, list[Any]] = {}
     for commit, found in snapshot.candidates.items():
         made = [found.proposal] if found.proposal else []
-        records[commit] = msgspec.to_builtins([*found.leases, *made, *found.useless, *found.scores, *found.verdicts])
+        records[commit] = msgspec.to_builtins(
+            [*found.leases, *made, *found.useless, *found.scores, *found.verdicts, *found.lessons]
+        )
     values = {commit: found.value(snapshot.evaluator) for commit, found in snapshot.candidates.items()}
     return {
         "base": chosen.definition.base,

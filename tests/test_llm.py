@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from conftest import _BENCH, CONFIG, Checkout
 from model_server import KEY, Fault, ModelServer, Say
+from patient import asking, proposals
 from proposals import document
 
 _NUMBER = re.compile(r"(?m)^A = (-?[\d.]+)$")
@@ -39,13 +40,6 @@ selection = "greedy"
 """
 
 
-class _Patient(Checkout):
-    """Importing litellm takes seconds of CPU in each process, and minutes on a machine that has much else to do."""
-
-    def evogit(self, *arguments: str, expect: int = 0, timeout: float = 900) -> subprocess.CompletedProcess[str]:
-        return super().evogit(*arguments, expect=expect, timeout=timeout)
-
-
 def _better(number: int, messages: list[dict[str, Any]]) -> Say:
     """Answer with another number each time, so that no tree comes twice."""
     old = _shown(messages)
@@ -60,22 +54,7 @@ def _shown(messages: list[dict[str, Any]]) -> str:
 
 
 def _checkout(toy: Checkout, server: ModelServer, keys: Mapping[str, str] | None = None, **table: object) -> Checkout:
-    (toy.path / "evogit.toml").write_text(CONFIG + server.table(**table))
-    (toy.path / ".evogit" / "agents").mkdir(parents=True)
-    (toy.path / ".evogit" / "agents" / "smith.toml").write_text(_SMITH)
-    toy.commit("Models")
-    return _Patient(toy.path, {**toy.environment, **({"OPENAI_API_KEY": KEY} if keys is None else keys)})
-
-
-def _proposals(here: Checkout) -> list[dict[str, Any]]:
-    """Return the proposals of all journals that asked a model, in the order they were made."""
-    found = []
-    for line in here.git("for-each-ref", "--format=%(refname)", "refs/notes/evogit").splitlines():
-        for listed in here.git("notes", f"--ref={line}", "list").splitlines():
-            for text in here.git("cat-file", "blob", listed.split()[0]).splitlines():
-                if text.startswith("{") and (record := json.loads(text)).get("calls"):
-                    found.append({**record, "on": listed.split()[1]})
-    return sorted(found, key=lambda record: (record["agent"], record["seq"]))
+    return asking(toy, server, keys, table=table, smith=_SMITH)
 
 
 @pytest.mark.heavy
@@ -92,7 +71,7 @@ def test_a_model_improves_code_until_the_budget_is_spent(toy: Checkout) -> None:
         here = _checkout(toy, server)
         done = here.evogit("run", "--agent", "smith", "--run", "r", "--budget-usd", "0.07", expect=3)
     assert "0.07 USD are enough for about" in done.stderr
-    asked = _proposals(here)
+    asked = proposals(here)
     outcomes = [call["outcome"] for made in asked for call in made["calls"]]
     assert outcomes[:2] == ["unusable", "ok"]
     assert "Your edit was not applied" in server.asked[1]["messages"][-1]["content"]
@@ -149,7 +128,7 @@ def test_a_refused_key_ends_the_agent_with_one_line(toy: Checkout) -> None:
         done = here.evogit("run", "--agent", "smith:2", "--run", "r", expect=4)
     assert "the key was refused or is missing" in done.stderr.splitlines()[-1]
     assert "sk-wrong" not in done.stderr
-    assert [call["outcome"] for made in _proposals(here) for call in made["calls"]] == ["auth"] * 2
+    assert [call["outcome"] for made in proposals(here) for call in made["calls"]] == ["auth"] * 2
     _assert_nowhere(here, "sk-wrong-canary-77d1", done.stdout + done.stderr)
 
 
@@ -161,7 +140,7 @@ def test_a_budget_needs_a_price(toy: Checkout) -> None:
         assert "nobody knows what it costs, so no budget can hold" in said
         assert server.asked == []
         here.evogit("run", "--agent", "smith", "--evals", "3", "--run", "r")
-    calls = [call for made in _proposals(here) for call in made["calls"]]
+    calls = [call for made in proposals(here) for call in made["calls"]]
     assert calls
     assert all("usd" not in call and call["tokens_in"] == 1000 for call in calls)
     assert document(here, "status")["spent"]["unknown"] == len(calls)
@@ -172,7 +151,7 @@ def test_a_budget_holds_over_agents(toy: Checkout) -> None:
     with ModelServer(_better) as server:
         here = _checkout(toy, server)
         here.evogit("run", "--agent", "smith:3", "--run", "r", "--budget-usd", "0.3", expect=3)
-    spent = sum(call["usd"] for made in _proposals(here) for call in made["calls"])
+    spent = sum(call["usd"] for made in proposals(here) for call in made["calls"])
     assert spent == pytest.approx(0.02 * len(server.asked)), "every question that was answered is on record"
     assert 0.3 <= spent + 1e-9 < 0.3 + 3 * 0.02 + 1e-9
 
@@ -210,7 +189,7 @@ def test_one_bad_answer_changes_nothing_and_stops_nobody(toy: Checkout, fault: S
         definition = here.path / ".evogit" / "agents" / "smith.toml"
         definition.write_text(_SMITH + 'fallback = "tuner"\n')
         here.evogit("run", "--agent", "smith", "--run", "r", "--evals", "3")
-    calls = [call for made in _proposals(here) for call in made["calls"]]
+    calls = [call for made in proposals(here) for call in made["calls"]]
     assert calls[0]["outcome"] == outcome
     assert document(here, "status")["evaluations"] >= 3
     assert "9.0" not in here.git("log", "--all", "-p", "--format=", "--", "knobs.py", "bench.py").replace("9.00", "")
@@ -238,7 +217,7 @@ def test_the_other_model_is_asked_when_one_fails(toy: Checkout) -> None:
         config.write_text(config.read_text() + good.table())
         here.evogit("run", "--agent", "smith", "--run", "r", "--evals", "4")
     assert len(dead.asked) == 1, "what is not there is asked once"
-    assert {call["model"] for made in _proposals(here) for call in made["calls"]} == {"openai/dead", "openai/scripted"}
+    assert {call["model"] for made in proposals(here) for call in made["calls"]} == {"openai/dead", "openai/scripted"}
 
 
 @pytest.mark.heavy
@@ -253,9 +232,9 @@ def test_a_paid_proposal_outlives_its_agent(toy: Checkout) -> None:
         config.write_text(config.read_text().replace("timeout_s = 20", "timeout_s = 300"))
         started = here.start("run", "--agent", "smith", "--run", "r", "--evals", "2")
         deadline = time.monotonic() + 600
-        while not _proposals(here) and time.monotonic() < deadline:
+        while not proposals(here) and time.monotonic() < deadline:
             time.sleep(0.2)
-        (made,) = _proposals(here)
+        (made,) = proposals(here)
         children = subprocess.run(["pgrep", "-P", str(started.pid)], capture_output=True, text=True).stdout.split()
         for pid in (*map(int, children), started.pid):
             os.kill(pid, signal.SIGKILL)
@@ -279,7 +258,7 @@ def test_ctrl_c_does_not_wait_for_a_model(toy: Checkout) -> None:
         started.send_signal(signal.SIGINT)
         started.communicate(timeout=600)
     assert started.returncode == 130
-    assert [call["outcome"] for made in _proposals(here) for call in made["calls"]] == ["cancelled"]
+    assert [call["outcome"] for made in proposals(here) for call in made["calls"]] == ["cancelled"]
 
 
 @pytest.mark.heavy

@@ -11,9 +11,12 @@ import pygit2
 import pytest
 from conftest import Checkout
 from family import Family
+from msgspec.structs import replace
 
 from evogit.merging import Combined, combine
-from evogit.model import CommitId, TreeId
+from evogit.model import CommitId, Craft, Operator, Plan, TreeId
+from evogit.planning import Planner, Policy
+from evogit.records import Call
 from evogit.store import trees
 
 _TEXT = "".join(f"line {number}\n" for number in range(20))
@@ -221,6 +224,51 @@ def test_pruned_lineages_are_not_merged(family: Family) -> None:
     family.child(family.base, value=4.0, files={"b.txt": b"1\n"})
     family.say(one, "prune")
     assert family.mates().pairs() == []
+
+
+_ANSWERED = Call(model="m", outcome="unusable", seconds=1.0, tokens_in=10, tokens_out=10)
+_DEAD = Call(model="m", outcome="no connection", seconds=1.0)
+
+
+def test_what_models_tried_and_what_lines_tried_is_remembered_apart(family: Family) -> None:
+    one = family.child(family.base, value=5.0, files={"a.txt": _text(n1="1")})
+    two = family.child(family.base, value=4.0, files={"a.txt": _text(n1="2")}, by="b-1-000000")
+    three = family.child(family.base, value=3.0, files={"lib/one.txt": b"1\n"}, by="c-1-000000")
+
+    def left() -> list[list[set[CommitId]]]:
+        mates = family.mates()
+        return [[set(pair.parents) for pair in mates.pairs(by_meaning=meant)] for meant in (False, True)]
+
+    every = [{one, two}, {one, three}, {two, three}]
+    assert left() == [every, every]
+    family.give_up(one, two)
+    family.give_up(two, three, calls=[_DEAD])
+    assert left() == [every[1:], every], "what lines cannot is for models, who was not reached has tried nothing"
+    family.give_up(three, one, calls=[_DEAD, _ANSWERED])
+    assert left() == [every[1:], [every[0], every[2]]], "an answer of no use keeps nobody from merging lines"
+    merged = replace(_ANSWERED, outcome="ok")
+    family.child(two, three, value=2.0, files={"lib/one.txt": b"1\n"}, calls=[merged])
+    assert left() == [[every[1]], [every[0]]]
+
+
+def test_models_are_asked_first_about_what_lines_gave_up(family: Family) -> None:
+    best = family.child(family.base, value=5.0, files={"b.txt": _text(n1="1")})
+    one = family.child(family.base, value=4.0, files={"a.txt": _text(n1="1")})
+    two = family.child(family.base, value=4.0, files={"a.txt": _text(n1="2")})
+    planner = Planner(family.repo, family.graph(), Policy(selection="greedy", crosses=1.0))
+    before = [planner.plan(seed) for seed in range(200)]
+    family.give_up(one, two)
+    planner = Planner(family.repo, family.graph(), Policy(selection="greedy", crosses=1.0))
+    after = [planner.plan(seed) for seed in range(200)]
+    assert {plan.craft for plan in (*before, *after) if plan} == {Craft.CROSS}
+    asked = [sum(set(plan.parents) == {one, two} for plan in plans if plan) for plans in (before, after)]
+    assert asked[1] > asked[0] > 0
+    again = Planner(family.repo, family.graph(), Policy(selection="greedy", crosses=1.0))
+    assert [again.plan(seed) for seed in range(200)] == after
+    for pair in ((best, one), (best, two), (one, two)):
+        family.give_up(*pair, calls=[_ANSWERED])
+    planner = Planner(family.repo, family.graph(), Policy(selection="greedy", crosses=1.0))
+    assert planner.plan(1) == Plan(operator=Operator.MUTATE, parents=(best,), seed=1), "then it edits like anybody"
 
 
 _SUM = """import json, os

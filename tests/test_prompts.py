@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from evogit import edits, resources
 from evogit.errors import ConfigError
 from evogit.model import CommitId, Direction, Operator, Plan, TreeId
-from evogit.prompts import File, Instance, Material, Told, build, gather
+from evogit.prompts import Conflict, File, Instance, Material, Told, build, gather
 from evogit.prompts.sources import excerpt
 from evogit.replies import FORMATS, instructions
 from evogit.store import freeze, sources, task
@@ -46,6 +46,9 @@ _RICH = Material(
     tried=tuple(_told(number) for number in range(20, 40)),
     inspirations=tuple(_told(number, "+x\n-y\n" * 200) for number in range(40, 44)),
     partners=(_told(50, "+partner\n-y\n" * 200),),
+    own=_told(51, "+sister\n"),
+    met=_told(52),
+    conflicts=(Conflict(path="src/b.py", own="mine\n", other="yours\n"),),
     lessons=("Sorting first never helped.",),
 )
 
@@ -60,7 +63,8 @@ def test_with_room_everything_is_told_and_with_little_what_matters_most(name: st
     for words in ("src/b.py", "f59", "a.py", "case 49", "the last line", "Try number 11", "Try number 39", "Sorting"):
         assert words in whole
     assert "left out" not in whole
-    assert ("+partner" in whole) == (name == "crossover")
+    for words in ("+partner", "+sister", "Try number 52", "mine", "yours"):
+        assert (words in whole) == (name == "crossover")
     little = build(_RICH, 1000, _tokens, _TEMPLATES[name])
     assert _tokens(little) <= 1000
     for words in ("Make src/b.py fast", "score 1.5 (higher is better)", "`src/b.py` (in part)", "def f45(x):"):
@@ -155,7 +159,7 @@ def test_the_limit_holds_however_tokens_are_counted(limit: int, how: str, poor: 
 @pytest.mark.parametrize(
     ("template", "told"),
     [
-        ("{{ gaol }}", "'gaol' is undefined; there are feedback, files, goal"),
+        ("{{ gaol }}", "'gaol' is undefined; there are conflicts, feedback, files, goal"),
         ("{% if goal %}", "line 1: Unexpected end of template"),
         ("{{ goal.__class__.__mro__ }}", "access to attribute '__class__'"),
         ("{{ 'x' * 10**9 }}", "is not for templates"),
@@ -215,7 +219,8 @@ def test_what_is_told_is_that_of_the_nearest_relatives_and_of_a_few_others(famil
     failed = family.child(parent, value=None, feedback="it hangs\nfor ever")
     family.child(parent, value=6.0, instances={"x": 1.0, "y": 5.0})
     aunt = family.child(elder, value=8.0)
-    partner = family.child(family.base, value=7.5, files={"a.py": b"A = 9\n", "judge/rule.txt": b"changed secret\n"})
+    changed = {"a.py": b"A = 9\n", "c.py": b"C = 7\n", "judge/rule.txt": b"changed secret\n"}
+    partner = family.child(family.base, value=7.5, files=changed, instances={"x": 5.5, "y": 9.0})
     found = _gathered(family, parent, partner)
     assert not found.higher
     assert (found.value, found.base_value, found.best_value) == (7.0, 10.0, 6.0)
@@ -225,8 +230,16 @@ def test_what_is_told_is_that_of_the_nearest_relatives_and_of_a_few_others(famil
     }  # fmt: skip
     assert [told.name for told in found.partners] == [partner[:9]]
     assert "-A = 1\n+A = 9\n" in found.partners[0].change
+    assert found.own
+    assert "+C = 3\n" in found.own.change
+    assert found.met
+    assert (found.met.name, found.met.value) == (family.base[:9], 10.0)
+    assert found.conflicts == (Conflict(path="c.py", own="C = 3\n", other="C = 7\n"),)
     assert found.inspirations[0].role == "the best so far"
-    assert [(one.name, one.value, one.best) for one in found.instances] == [("x", 5.0, 1.0), ("y", 2.0, 5.0)]
+    differing = [("y", 2.0, 9.0, None), ("x", 5.0, 5.5, None)]
+    assert [(one.name, one.value, one.partner, one.met) for one in found.instances] == differing
+    alone = _gathered(family, parent)
+    assert [(one.name, one.value, one.best) for one in alone.instances] == [("x", 5.0, 1.0), ("y", 2.0, 5.0)]
     # the one that failed, the one the goal names, the one the lineage changed
     assert [file.path for file in found.files][:3] == ["a.py", "b.py", "c.py"]
     assert found.files[0].focus == (1,)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evogit.model import Operator, Status
-from evogit.records import MAX_LINE_BYTES, AnyRecord, Lease, Proposal, Score, decode, decode_note, encode
+from evogit.records import MAX_LINE_BYTES, AnyRecord, Lease, Lesson, Proposal, Score, decode, decode_note, encode
 
 _HEAD = {"v": 1, "agent": "a-1-abcdef", "run": "r", "seq": 3, "at": "2026-11-22T11:04:05.120Z", "session": "abc123"}
 _numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -56,6 +56,7 @@ def test_a_line_is_sorted_json_without_spaces() -> None:
         score(),
         score(status=Status.TIMEOUT, value=None, feedback="longer than 3 s\n\x1b[31m"),
         Proposal(**_HEAD, operator=Operator.MUTATE, use="tuner", seed=7, outcome="candidate", params={"step": 0.3}),  # type: ignore[arg-type]
+        Lesson(**_HEAD, text="Sort first", evidence=["1" * 40], model="m", seed=7),  # type: ignore[arg-type]
         Lease(**_HEAD, until="2026-11-22T11:05:05.120Z"),  # type: ignore[arg-type]
     ],
 )

@@ -1,5 +1,6 @@
-"""Proposing by asking language models."""
+"""Proposing, and learning, by asking language models."""
 
 from evogit.asking.proposer import ModelProposer, count_tokens
+from evogit.asking.reflector import Reflection, Reflector
 
-__all__ = ["ModelProposer", "count_tokens"]
+__all__ = ["ModelProposer", "Reflection", "Reflector", "count_tokens"]

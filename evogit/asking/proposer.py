@@ -19,9 +19,10 @@ from evogit.proposers import subjects
 from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Answer, Proposer, Request, Resting
 from evogit.records import Call, spent
 
-_LIMIT_TOKENS = 32_000
+LIMIT_TOKENS = 32_000
 """How long a question may be where the models' own limits are not set."""
-_LEAST_TOKENS = 512
+LEAST_TOKENS = 512
+"""How short one may be at least."""
 _MAX_CALLS = 48
 _MAX_QUOTED = 20_000
 _BYTES_A_TOKEN = 3
@@ -51,8 +52,8 @@ class ModelProposer:
         files = {file.path: text for file in request.files if (text := replies.decoded(file.content)) is not None}
         if not files:
             return None
-        limit = self.models.smallest_context or _LIMIT_TOKENS
-        return _Talk(self, request, rng, files, max(_LEAST_TOKENS, limit)).answer()
+        limit = self.models.smallest_context or LIMIT_TOKENS
+        return _Talk(self, request, rng, files, max(LEAST_TOKENS, limit)).answer()
 
 
 class _Talk:
@@ -73,7 +74,7 @@ class _Talk:
             self._calls += asked.calls
             if asked.answer is None:
                 if asked.failure and asked.failure.trouble is Trouble.CONTEXT and not halved:
-                    halved, self._limit = True, max(_LEAST_TOKENS, self._limit // 2)
+                    halved, self._limit = True, max(LEAST_TOKENS, self._limit // 2)
                     messages = self._question()
                     continue
                 return self._without(asked, why)
@@ -89,7 +90,7 @@ class _Talk:
 
     def _question(self) -> list[Message]:
         said = replies.instructions(self._proposer.format)
-        room = max(_LEAST_TOKENS, self._limit - count_tokens(said))
+        room = max(LEAST_TOKENS, self._limit - count_tokens(said))
         return [Message("system", said), Message("user", self._request.question(self._proposer.template, room))]
 
     def _may_call(self, calls: Sequence[Call]) -> bool:

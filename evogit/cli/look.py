@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from evogit.cli import context
@@ -9,7 +11,9 @@ from evogit.cli.context import Reading
 from evogit.cli.live import scores
 from evogit.cli.output import console, local_time, number, plain, print_json
 from evogit.errors import EvogitError
+from evogit.harmless import one_line
 from evogit.model import AgentName, CommitId
+from evogit.phylogeny import Learned, lessons
 from evogit.records import Score
 from evogit.store import task
 from evogit.store.candidate import Event
@@ -18,14 +22,20 @@ from evogit.store.candidate import Event
 @click.command("log")
 @click.option("-n", "count", type=click.IntRange(1), default=20, show_default=True, help="How many")
 @click.option("--all", "everything", is_flag=True, help="All of them")
+@click.option("--lessons", "learned", is_flag=True, help="What models learned from what was tried, in its place")
 @context.run_option
 @context.json_option
-def log_command(count: int, everything: bool, run: str | None, as_json: bool) -> None:
+def log_command(count: int, everything: bool, learned: bool, run: str | None, as_json: bool) -> None:
     """List what was tried, newest first.
 
-    Scores of other epochs say so: they were given by another evaluator, and are not compared.
+    Scores of other epochs say so: they were given by another evaluator, and are not compared. With --lessons, what
+    agents with `reflects` in their definition had models learn from it; the scores after a lesson are of its evidence.
     """
     reading = context.read_run(run)
+    if learned:
+        found = lessons(reading.graph)
+        _lessons(reading, found if everything else found[:count], as_json)
+        return
     events = [
         Event(candidate.id, score) for candidate in reading.snapshot.candidates.values() for score in candidate.scores
     ]
@@ -44,6 +54,24 @@ def log_command(count: int, everything: bool, run: str | None, as_json: bool) ->
         other = reading.measured_by(record.evaluator)
         style = "bold" if not other and record.value is not None and record.value == best else ""
         out.print(plain(f"{who}  {_subject(reading, event.commit)}{f'  ({other})' if other else ''}"), style=style)
+
+
+def _lessons(reading: Reading, found: Sequence[Learned], as_json: bool) -> None:
+    if as_json:
+        rows = [
+            {"text": one.text, "evidence": one.lesson.evidence, "known": list(one.evidence), "at": one.lesson.at,
+             "agent": one.lesson.agent, "model": one.lesson.model}
+            for one in found
+        ]  # fmt: skip
+        print_json({"run": reading.task.run, "lessons": rows})
+        return
+    out = console()
+    if not found:
+        out.print("nothing was learned yet; agents whose definition sets `reflects` have models draw lessons")
+    for one in found:
+        out.print(plain(f"{local_time(one.lesson.at)}  {one.lesson.agent}  {one_line(one.text, 400)}"))
+        shown = "  ".join(f"{commit[:9]} {number(reading.value(commit))}" for commit in one.evidence)
+        out.print(plain(f"  {shown or 'its evidence is not known here'}"))
 
 
 def _subject(reading: Reading, commit: CommitId) -> str:

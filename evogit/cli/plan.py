@@ -159,8 +159,10 @@ def _replay(reading: Reading, commit: CommitId, as_json: bool) -> None:
     plan = _again(reading, made, found.born_under if found else None)
     parents = tuple(commits.parents(reading.repo, commit))
     donor = (CommitId(made.donor),) if made.donor else ()
-    # A plan to take a change over may have ended as an edit, but never the other way round.
-    same = plan is not None and plan.parents == parents and donor in ((), plan.inspirations)
+    # A plan to take a change over may have ended as an edit, and one to bring two together as an edit of the first,
+    # while no model answered; never the other way round.
+    alone = plan.parents[:1] if plan and plan.craft is Craft.CROSS else ()
+    same = plan is not None and parents in (plan.parents, alone) and donor in ((), plan.inspirations)
     if as_json:
         print_json(
             {

@@ -88,7 +88,7 @@ def _render(
         '# use = "tuner"     # a name, or the path of a .toml file',
         "# count = 2",
         "",
-        "# For agents that ask a language model (explorer, refiner, fixer); the key is read from the environment.",
+        "# For agents that ask a language model (explorer, refiner, fixer, crossover); its key is in the environment.",
         "# [[models]]",
         '# name = "openai/gpt-4o-mini"  # as litellm calls it; also: weight, api_base, api_key_env, prices',
     ]

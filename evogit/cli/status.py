@@ -17,8 +17,9 @@ from evogit.cli import context
 from evogit.cli.context import Reading
 from evogit.cli.models import spent_words
 from evogit.cli.output import console, gain, local_time, number, plain, print_json, safe
+from evogit.harmless import one_line
 from evogit.model import CommitId
-from evogit.phylogeny import Contribution, Takeover, by_agent, by_operator, takeover
+from evogit.phylogeny import Contribution, Takeover, by_agent, by_operator, lessons, takeover
 from evogit.records import Judged, Score
 from evogit.store import humans, private
 from evogit.store.spending import Spent
@@ -76,6 +77,7 @@ def _status(reading: Reading) -> dict[str, object]:
         "evaluations": reading.snapshot.evaluations,
         "takeover": asdict(over) if (over := takeover(reading.graph)) else None,
         "spent": asdict(reading.snapshot.spending.total),
+        "lessons": len(lessons(reading.graph)),
         "waiting": _waiting(reading),
         "agents": _agents(reading),
         "operators": {name: asdict(row) for name, row in by_operator(reading.graph).items()},
@@ -172,6 +174,9 @@ def _print(out: Console, reading: Reading) -> None:
     out.print(plain(f"scored   {known.evaluations} evaluations of {all_of_them} candidates{pruned}"))
     if known.spending.total.calls:
         out.print(plain(f"spent    {_spent(reading)}"))
+    if learned := lessons(reading.graph):
+        count = "1 lesson" if len(learned) == 1 else f"{len(learned)} lessons"
+        out.print(plain(f"learned  {count} (evogit log --lessons), the last: {one_line(learned[0].text, 400)}"))
     for name, row in by_operator(reading.graph).items():
         useless = f", {row.useless} came to nothing" if row.useless else ""
         out.print(plain(f"{name:8} {row.candidates} candidates, {row.gains} gains, {row.in_best} in best{useless}"))

@@ -26,6 +26,15 @@ class Combined:
     settled: int
 
 
+@dataclass(frozen=True, slots=True)
+class Hunk:
+    """Lines of a file that two lineages changed in different ways."""
+
+    path: str
+    ours: str
+    theirs: str
+
+
 def combine(repo: Repository, graph: Phylogeny, parents: Sequence[CommitId], rng: Random) -> Combined | str:
     """Merge the parents one after another, or return in a few words why that cannot be.
 
@@ -55,6 +64,25 @@ def combine(repo: Repository, graph: Phylogeny, parents: Sequence[CommitId], rng
         write = _writer(repo, merged, {path: content for path, (content, _) in chosen.items()})
         done.append(parent)
     return Combined(write, settled) if write else "there is nothing to merge"
+
+
+def conflicts(repo: Repository, graph: Phylogeny, one: CommitId, other: CommitId) -> tuple[list[Hunk], str]:
+    """Return the hunks that git cannot decide between two candidates; and why they cannot be merged by lines at all.
+
+    Raises:
+        StorageError: an object cannot be read.
+    """
+    base = meeting_point(graph, (one, other))
+    if base is None:
+        return [], "they have no single common ancestor"
+    merged = merge.three_way(repo, _tree(repo, base), _tree(repo, one), _tree(repo, other))
+    if isinstance(merged, merge.Refused):
+        return [], merged.why
+    return [
+        Hunk(clash.path.decode("utf-8", "replace"), *(side.decode("utf-8", "replace") for side in found.groups()))
+        for clash in merged.clashes
+        for found in _HUNK.finditer(clash.marked)
+    ], ""
 
 
 def meeting_point(graph: Phylogeny, parents: Sequence[CommitId]) -> CommitId | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from random import Random
 
@@ -19,6 +19,8 @@ _MORE_THAN_TWO = 0.25
 """How often a pair is joined by further lineages that touch neither."""
 _TOUCHING = 0.25
 """What a pair whose changes meet in a file weighs against one whose changes do not."""
+_BY_MEANING = {"given up": 1.0, "touching": 0.5, "apart": 0.25}
+"""What pairs weigh when a model is to bring them together: those first that lines cannot, last those that lines can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Mates:
         self._graph = graph
         self._related: dict[tuple[CommitId, CommitId], CommitId | None] = {}
         self._touched: dict[CommitId, Mapping[bytes, str]] = {}
-        self._found: tuple[tuple[int, int], list[Pair]] | None = None
+        self._found: dict[bool, tuple[tuple[int, int], list[Pair]]] = {}
 
     def choose(self, rng: Random) -> tuple[CommitId, ...]:
         """Return the parents of a merge, the better one first, or none when no merge is promising.
@@ -65,24 +67,55 @@ class Mates:
             return chosen.parents
         return self._with_more(chosen, rng)
 
-    def pairs(self) -> list[Pair]:
+    def choose_to_ask(self, rng: Random) -> tuple[CommitId, ...]:
+        """Return two parents that a model is to bring together, the better one first, or none when no pair is left.
+
+        Likelier are pairs that merging by lines has given up, then those whose changes meet in a file.
+
+        Raises:
+            StorageError: a commit or a tree cannot be read.
+        """
+        pairs = self.pairs(by_meaning=True)
+        if not pairs:
+            return ()
+        weights = [
+            _BY_MEANING[self._kind(pair)] * (1 + pair.complement) / (1 + number) for number, pair in enumerate(pairs)
+        ]
+        return rng.choices(pairs, weights)[0].parents
+
+    def pairs(self, *, by_meaning: bool = False) -> list[Pair]:
         """Return the pairs worth merging, the most promising first.
 
         Neither is the other's ancestor, both beat their common ancestor, nobody tried them together, and if their gains
-        add up, they beat the best there is.
+        add up, they beat the best there is. What was tried `by_meaning`, by asking a model, and what was tried by lines
+        is remembered apart.
 
         Raises:
             StorageError: a commit or a tree cannot be read.
         """
         when = (self._graph.version, len(self._graph.snapshot.touched))
-        if self._found is None or self._found[0] != when:
-            self._found = (when, self._find())
-        return self._found[1]
+        known = self._found.get(by_meaning)
+        if known is None or known[0] != when:
+            tried = self._graph.asked if by_meaning else self._graph.tried
+            known = self._found[by_meaning] = (when, self._find(tried))
+        return known[1]
 
-    def _find(self) -> list[Pair]:
+    def _kind(self, pair: Pair) -> str:
+        one, other = pair.parents
+        graph = self._graph
+        if frozenset(pair.parents) in graph.tried and not (
+            set(graph.ancestry.children(one)) & set(graph.ancestry.children(other))
+        ):
+            return "given up"
+        return "apart" if pair.disjoint else "touching"
+
+    def _find(self, tried: Set[frozenset[CommitId]]) -> list[Pair]:
         pool = self.pool()
         found = [
-            pair for number, one in enumerate(pool) for other in pool[number + 1 :] if (pair := self._pair(one, other))
+            pair
+            for number, one in enumerate(pool)
+            for other in pool[number + 1 :]
+            if (pair := self._pair(one, other, tried))
         ]
         sign = -1.0 if self._graph.snapshot.direction is Direction.MAXIMIZE else 1.0
         return sorted(found, key=lambda pair: (sign * pair.promise, pair.parents))
@@ -96,9 +129,9 @@ class Mates:
         promising.sort(key=lambda commit: not graph.is_preferred(commit))  # stable: promoted lineages first
         return promising[:_POOL]
 
-    def _pair(self, one: CommitId, other: CommitId) -> Pair | None:
+    def _pair(self, one: CommitId, other: CommitId, tried: Set[frozenset[CommitId]]) -> Pair | None:
         graph = self._graph
-        if frozenset((one, other)) in graph.tried:
+        if frozenset((one, other)) in tried:
             return None
         base = self._base(one, other)
         before = graph.value(base) if base else None
@@ -165,7 +198,7 @@ class Mates:
         return tuple(chosen) if frozenset(chosen) not in self._graph.tried else pair.parents
 
     def _fits(self, chosen: Sequence[CommitId], commit: CommitId) -> bool:
-        if any(self._pair(one, commit) is None for one in chosen):
+        if any(self._pair(one, commit, self._graph.tried) is None for one in chosen):
             return False
         base = meeting_point(self._graph, [*chosen, commit])
         if base is None:

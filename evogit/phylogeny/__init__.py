@@ -6,10 +6,12 @@ from evogit.phylogeny.earlier import still_open, to_measure_again
 from evogit.phylogeny.graph import Phylogeny
 from evogit.phylogeny.interop import attributes, to_networkx
 from evogit.phylogeny.keeping import Keep, chosen
+from evogit.phylogeny.learned import Learned, lessons, worth_telling
 from evogit.phylogeny.takeover import Takeover, takeover
 from evogit.phylogeny.trials import Trials
 
 __all__ = [
-    "Clades", "Contribution", "Keep", "Phylogeny", "Takeover", "Trials", "attributes", "by_agent", "by_operator",
-    "chosen", "clades_of", "still_open", "takeover", "to_measure_again", "to_networkx",
+    "Clades", "Contribution", "Keep", "Learned", "Phylogeny", "Takeover", "Trials", "attributes", "by_agent",
+    "by_operator", "chosen", "clades_of", "lessons", "still_open", "takeover", "to_measure_again", "to_networkx",
+    "worth_telling",
 ]  # fmt: skip

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evogit.errors import StorageError
-from evogit.model import CommitId
+from evogit.model import CommitId, Operator
 from evogit.phylogeny.ancestry import Ancestry
-from evogit.records import Score
+from evogit.records import Proposal, Score
 from evogit.store import commits
 from evogit.store.candidate import Candidate
 from evogit.store.ranking import Ranking
@@ -35,7 +35,9 @@ class Phylogeny:
         self.ancestry = Ancestry()
         self.ancestry.add(base, [])
         self.tried: set[frozenset[CommitId]] = set()
-        """Every set of parents that was merged, or proposed and found useless."""
+        """Every set of parents that was merged, or proposed and found useless by those who merge lines."""
+        self.asked: set[frozenset[CommitId]] = set()
+        """Every set of parents that models answered how to bring together, of use or not."""
         self.field = Ranking(snapshot.direction)
         """The candidates one may build on: scored, descended from the base, and of no pruned lineage."""
         self.gains = Ranking(snapshot.direction)
@@ -176,7 +178,14 @@ class Phylogeny:
     def _learn(self, candidate: Candidate) -> bool:
         """Take in what is said of a known commit; return whether marks of others depend on it."""
         commit = candidate.id
-        self.tried.update(frozenset(CommitId(parent) for parent in made.parents) for made in candidate.useless)
+        for made in candidate.useless:
+            parents = frozenset(CommitId(parent) for parent in made.parents)
+            if not _cost_a_question(made):
+                self.tried.add(parents)
+            elif _was_answered(made):
+                self.asked.add(parents)
+        if candidate.proposal and _cost_a_question(candidate.proposal):
+            self.asked.add(frozenset(self.ancestry.parents(commit)))
         judged = (candidate.is_pruned, candidate.is_promoted) if candidate.verdicts else (False, False)
         stale = judged != self._judged.get(commit, (False, False))
         if stale:
@@ -224,3 +233,13 @@ class Phylogeny:
         for commit, value in sorted(self._values.items()):  # in the order of a ranking's ids, each goes to its end
             self._rank(commit, value)
         self.version += 1
+
+
+def _cost_a_question(made: Proposal) -> bool:
+    """Return whether a merge was a model's: those by lines ask nobody."""
+    return made.operator is Operator.MERGE and bool(made.calls)
+
+
+def _was_answered(made: Proposal) -> bool:
+    # A model that could not be reached has not tried anything: the pair is asked about again.
+    return any(call.tokens_out is not None or call.outcome == "ok" for call in made.calls)

@@ -2,6 +2,7 @@
 
 from evogit.prompts.building import build
 from evogit.prompts.gathering import gather
-from evogit.prompts.material import File, Instance, Material, Told
+from evogit.prompts.material import Conflict, File, Instance, Material, Told
+from evogit.prompts.reflecting import look_back
 
-__all__ = ["File", "Instance", "Material", "Told", "build", "gather"]
+__all__ = ["Conflict", "File", "Instance", "Material", "Told", "build", "gather", "look_back"]

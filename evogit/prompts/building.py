@@ -33,14 +33,17 @@ def build(material: Material, limit_tokens: int, count: Callable[[str], int], te
     """Return a question of at most `limit_tokens` tokens, as `count` counts them.
 
     `template` is Markdown for Jinja; in it stand `goal`, `scores`, `instances`, `feedback`, `files`, `map`, `lineage`,
-    `tried`, `inspirations`, `partners` and `lessons`: texts, each empty where there is nothing to say or no room.
+    `tried`, `inspirations`, `partners`, `conflicts` and `lessons`: texts, each empty where there is nothing to say or
+    no room.
 
     Raises:
-        ConfigError: the template is wrong, or not even a part of the first file fits beside its own words.
+        ConfigError: the template is wrong, or not even a part of the first file, or of the first partner, fits beside
+            its own words.
     """
     made, used = _compiled(template)
     every = sections(material)
     chosen = [section for section in every if section.name in used]
+    needed = [name for name in ("files", "partners") if name in used and getattr(material, name)]
     empty = {section.name: "" for section in every}
     costs = Costs(count, limit_tokens)
     room = limit_tokens - count(_rendered(made, empty))
@@ -50,7 +53,7 @@ def build(material: Material, limit_tokens: int, count: Callable[[str], int], te
         filled = fill(chosen, room, costs)
         text = _rendered(made, {**empty, **filled})
         over = count(text) - limit_tokens
-        if over <= 0 and (filled.get("files") or "files" not in used or not material.files):
+        if over <= 0 and all(filled.get(name) for name in needed):
             return text
         if over <= 0:
             break

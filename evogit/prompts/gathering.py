@@ -11,13 +11,14 @@ from itertools import islice, pairwise
 
 from evogit import edits
 from evogit.errors import StorageError
-from evogit.merging.combine import meeting_point
+from evogit.merging import meeting_point
 from evogit.model import CommitId, Plan, SourceFile
 from evogit.phylogeny import Phylogeny
+from evogit.prompts.crossing import clashes, compared
 from evogit.prompts.material import Instance, Material, Told
 from evogit.prompts.sources import ranked
+from evogit.prompts.telling import learned, told, words_on
 from evogit.proposers.surgery.suspicion import evidence
-from evogit.records import Score
 from evogit.replies.texts import decoded
 from evogit.store import commits, lines, trees
 from evogit.store.repository import Repository
@@ -36,14 +37,12 @@ _MAX_BLOB = 256 * 1024
 _SPLIT_METRICS = 30
 
 
-def gather(
-    repo: Repository, task: Task, graph: Phylogeny, plan: Plan, files: Sequence[SourceFile], lessons: Sequence[str] = ()
-) -> Material:
+def gather(repo: Repository, task: Task, graph: Phylogeny, plan: Plan, files: Sequence[SourceFile]) -> Material:
     """Return what is known around a plan's first parent, whose files are `files`; the others are its partners.
 
     A candidate that cannot be read is told of without its change.
     """
-    return _Gathering(repo, task, graph, plan).material(files, lessons)
+    return _Gathering(repo, task, graph, plan).material(files)
 
 
 class _Gathering:
@@ -54,14 +53,16 @@ class _Gathering:
         self._parent = plan.parents[0]
         self._changed: Counter[str] = Counter()
 
-    def material(self, files: Sequence[SourceFile], lessons: Sequence[str]) -> Material:
+    def material(self, files: Sequence[SourceFile]) -> Material:
         graph, parent = self._graph, self._parent
-        said = self._said(parent)
+        said = words_on(graph, parent)
         feedback, instances = (said.feedback, said.instances) if said else ("", {})
         best = graph.best()
         lineage = self._elders(_LINEAGE)
         self._count_changes(lineage)
-        partners = [self._with_change(commit, "to bring together with") for commit in self._plan.parents[1:]]
+        partners = self._plan.parents[1:]
+        met = meeting_point(graph, (parent, partners[0])) if partners else None
+        conflicts, unmerged = clashes(self._repo, self._task, graph, parent, partners[0]) if partners else ((), "")
         inspirations = [self._with_change(commit, role) for commit, role in self._inspirations(instances)]
         goal = self._task.goal or ""
         texts = [(file.path, text) for file in files if (text := decoded(file.content)) is not None]
@@ -72,39 +73,24 @@ class _Gathering:
             base_value=graph.value(graph.base),
             best_value=graph.value(best.id) if best else None,
             metrics=tuple(sorted(said.metrics.items())[:_SPLIT_METRICS]) if said else (),
-            instances=self._instances(instances, best.id if best else None),
+            instances=compared(graph, instances, partners[0], met)
+            if partners
+            else self._instances(instances, best.id if best else None),
             feedback=feedback,
             files=ranked(texts, goal=goal, places=evidence(feedback, instances).lines, changed=self._changed),
             lineage=tuple(self._told(commit) for commit in lineage if commit != graph.base),
             tried=tuple(self._told(commit) for commit in self._tried()),
             inspirations=tuple(inspirations),
-            partners=tuple(partners),
-            lessons=tuple(lessons),
+            partners=tuple(self._with_change(commit, "to bring together with") for commit in partners),
+            own=self._with_change(parent, "this version itself", met) if met else None,
+            met=self._told(met, "where the two parted") if met else None,
+            conflicts=conflicts,
+            unmerged=unmerged,
+            lessons=learned(graph),
         )
-
-    def _said(self, commit: CommitId) -> Score | None:
-        """Return the measurement whose words and instances a proposer gets."""
-        snapshot = self._graph.snapshot
-        found = snapshot.candidates.get(commit)
-        scores = [score for score in found.scores if score.evaluator == snapshot.evaluator] if found else []
-        return min(scores, key=lambda score: (score.agent, score.seq), default=None)
 
     def _told(self, commit: CommitId, role: str = "", change: str = "") -> Told:
-        graph = self._graph
-        value = graph.value(commit)
-        sign = 1.0 if graph.snapshot.is_better(1.0, 0.0) else -1.0
-        before = [sign * found for one in graph.ancestry.parents(commit) if (found := graph.value(one)) is not None]
-        said = self._said(commit) if value is None else None
-        outcome = f"{said.status.value}: {said.feedback.strip().partition(chr(10))[0]}" if said else ""
-        return Told(
-            name=commit[:9],
-            subject=commits.subject(self._repo, commit),
-            value=value,
-            gain=sign * value - max(before) if value is not None and before else None,
-            outcome=outcome.rstrip(": "),
-            role=role,
-            change=change,
-        )
+        return told(self._repo, self._graph, commit, role, change)
 
     def _elders(self, most: int) -> list[CommitId]:
         """Return the parent and its ancestors along first parents, up to the base."""
@@ -210,10 +196,10 @@ class _Gathering:
             except StorageError:
                 continue
 
-    def _with_change(self, commit: CommitId, role: str) -> Told:
-        """Return a candidate with what it changed since its lineage and the parent's parted."""
+    def _with_change(self, commit: CommitId, role: str, since: CommitId | None = None) -> Told:
+        """Return a candidate with what it changed since then, or since its lineage and the parent's parted."""
         try:
-            met = meeting_point(self._graph, (self._parent, commit)) or self._graph.base
+            met = since or meeting_point(self._graph, (self._parent, commit)) or self._graph.base
             change, room = "", _MAX_DIFF
             for path, old, new in self._pairs(met, commit):
                 self._changed[path] += 1

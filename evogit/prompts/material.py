@@ -24,11 +24,25 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """A single instance: the parent's score on it, and that of the best candidate."""
+    """A single instance: the parent's score on it, and that of the best candidate.
+
+    `partner` and `met` are those of what the parent is to be brought together with, and of where the two parted.
+    """
 
     name: str
     value: float
     best: float | None = None
+    partner: float | None = None
+    met: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """Lines of a file that the parent and its partner changed in different ways."""
+
+    path: str
+    own: str
+    other: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +59,10 @@ class Material:
     """What is known around a parent; of all that is in an order, the first matters most.
 
     `higher` says that higher scores are better. `value`, `metrics`, `instances` and `feedback` are the parent's own;
-    `lineage` is how it came to be, itself first; `tried` came of it or of its ancestors and was no gain; `partners` are
-    to be brought together with it.
+    `lineage` is how it came to be, itself first; `tried` came of it or of its ancestors and was no gain.
+
+    `partners` are to be brought together with it: `met` is where they parted, `own` what it changed since then itself,
+    `conflicts` are the lines that both changed, and `unmerged` says why they cannot be merged by lines at all.
     """
 
     goal: str = ""
@@ -62,4 +78,8 @@ class Material:
     tried: tuple[Told, ...] = ()
     inspirations: tuple[Told, ...] = ()
     partners: tuple[Told, ...] = ()
+    own: Told | None = None
+    met: Told | None = None
+    conflicts: tuple[Conflict, ...] = ()
+    unmerged: str = ""
     lessons: tuple[str, ...] = ()

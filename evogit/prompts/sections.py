@@ -55,7 +55,8 @@ def sections(material: Material) -> list[Section]:
         Section("goal", 0.10, _texts(material.goal), "".join),
         Section("files", 0.40, [_file(file) for file in material.files[:_MOST_FILES]], _apart),
         Section("feedback", 0.10, _texts(material.feedback), _listed),
-        Section("partners", 0.10, [_changed(told) for told in material.partners], _apart),
+        Section("partners", 0.25, [_changed(told) for told in _sides(material)], _apart),
+        Section("conflicts", 0.10, list(_conflicts(material)), _apart),
         Section("tried", 0.05, [Entry(_line(told)) for told in material.tried], _listed, in_order=True),
         Section("lineage", 0.05, [Entry(_line(told)) for told in material.lineage], _listed, in_order=True),
         Section("inspirations", 0.05, [_changed(told) for told in material.inspirations], _apart),
@@ -93,9 +94,26 @@ def _scores(material: Material) -> Iterator[str]:
         yield f"{label(name, _NAME)} {_number(value)}"
 
 
+def _sides(material: Material) -> list[Told]:
+    """Return what is to come together, the others first: of the parent itself the files are shown."""
+    return [*material.partners, *(told for told in (material.own, material.met) if told)]
+
+
+def _conflicts(material: Material) -> Iterator[Entry]:
+    if material.unmerged:
+        yield Entry(f"A merge by lines is not possible:\n{fenced(material.unmerged)}")
+    for one in material.conflicts:
+        yield Entry(
+            f"### `{label(one.path, 400)}`\n\nThis version has\n\n{fenced(one.own)}\n\n"
+            f"and the other\n\n{fenced(one.other)}"
+        )
+
+
 def _instances(found: Sequence[Instance]) -> Iterator[str]:
     for one in found[:_MOST_INSTANCES]:
         than = f" (the best candidate {_number(one.best)})" if one.best is not None else ""
+        if one.partner is not None:
+            than = f" (the other version {_number(one.partner)}, where they parted {_number(one.met)})"
         yield f"{label(one.name, _NAME)}: {_number(one.value)}{than}"
 
 

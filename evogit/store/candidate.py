@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from evogit.model import CommitId, Status
-from evogit.records import AnyRecord, Lease, Proposal, Score, Verdict
+from evogit.records import AnyRecord, Lease, Lesson, Proposal, Score, Verdict
 
 
 @dataclass(slots=True)
 class Candidate:
     """All that the records say of one commit: its measurements, how it was made, claims, and what people say of it.
 
-    `useless` are the proposals that began here and came to nothing.
+    `useless` are the proposals that began here and came to nothing; `lessons` are of the run, wherever they stand.
     """
 
     id: CommitId
@@ -24,10 +24,11 @@ class Candidate:
     useless: list[Proposal] = field(default_factory=list)
     leases: list[Lease] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
+    lessons: list[Lesson] = field(default_factory=list)
 
     def records(self) -> Iterator[AnyRecord]:
         """Yield all records on it."""
-        for known in (self.scores, self.useless, self.leases, self.verdicts):
+        for known in (self.scores, self.useless, self.leases, self.verdicts, self.lessons):
             yield from known
         if self.proposal:
             yield self.proposal

@@ -12,7 +12,7 @@ import pygit2
 
 from evogit.errors import StorageError
 from evogit.model import AgentName, CommitId, Measurement, Plan, RunName, TreeId
-from evogit.records import MAX_CALLS, AnyRecord, Call, Lease, Merge, Proposal, Score, Verdict
+from evogit.records import MAX_CALLS, AnyRecord, Call, Lease, Lesson, Merge, Proposal, Score, Verdict
 from evogit.store import commits, redaction
 from evogit.store.candidate import Candidate, Event
 from evogit.store.journal import Journal
@@ -112,6 +112,13 @@ class Ledger:
             **self._header(), operator=plan.operator, use=self.writer.use, seed=plan.seed, outcome="useless",
             parents=list(plan.parents), seen=dict(seen), why=commits.plain_text(why)[:256],
             calls=list(calls[-MAX_CALLS:]),
+        )  # fmt: skip
+
+    def lesson(self, text: str, evidence: Sequence[CommitId], model: str, seed: int, calls: Sequence[Call]) -> Lesson:
+        """Return the record of what a model learned, or, without a text, of a question that taught nothing."""
+        return Lesson(
+            **self._header(), text=commits.plain_text(text)[:400], evidence=list(evidence[:16]), model=model[:256],
+            seed=seed, calls=list(calls[-MAX_CALLS:]),
         )  # fmt: skip
 
     def score(self, tree: TreeId, measured: Measurement, sandbox: str) -> Score:

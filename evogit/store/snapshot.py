@@ -16,6 +16,7 @@ from evogit.model import AgentName, CommitId, Direction, RunName, Status, TreeId
 from evogit.records import (
     MAX_NOTE_BYTES,
     AnyRecord,
+    Lesson,
     Proposal,
     Score,
     Successor,
@@ -77,6 +78,8 @@ class Snapshot:
         self.evaluations = 0
         self.spending = Spending()
         """What models and tools cost, by anybody."""
+        self.lessons: list[Lesson] = []
+        """What models learned, by anybody; questions that taught nothing are there, too."""
         self.direction = direction
         self._repo = repo
         self._until = until
@@ -298,6 +301,10 @@ class Snapshot:
             candidate.proposal = min(candidate.proposal or record, record, key=lambda made: (made.agent, made.seq))
         elif isinstance(record, Verdict):
             self._add(candidate.verdicts, record)
+        elif isinstance(record, Lesson):
+            self.spending.learn(event.commit, record)
+            self._add(self.lessons, record)
+            self._add(candidate.lessons, record)
         else:
             self._add(candidate.leases, record)
 

@@ -1,0 +1,47 @@
+"""Repositories whose agents ask a model on loopback, and what their journals say of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+from conftest import CONFIG, Checkout
+from model_server import KEY, ModelServer
+
+
+class Patient(Checkout):
+    """Importing litellm takes seconds of CPU in each process, and minutes on a machine that has much else to do."""
+
+    def evogit(self, *arguments: str, expect: int = 0, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+        return super().evogit(*arguments, expect=expect, timeout=timeout)
+
+
+def asking(
+    toy: Checkout,
+    server: ModelServer,
+    keys: Mapping[str, str] | None = None,
+    *,
+    table: Mapping[str, object] | None = None,
+    **definitions: str,
+) -> Patient:
+    """Commit a model's table and definitions of agents, by name; return the repository, a key in its environment."""
+    (toy.path / "evogit.toml").write_text(CONFIG + server.table(**(table or {})))
+    folder = toy.path / ".evogit" / "agents"
+    folder.mkdir(parents=True)
+    for name, text in definitions.items():
+        (folder / f"{name}.toml").write_text(text)
+    toy.commit("Models")
+    return Patient(toy.path, {**toy.environment, **({"OPENAI_API_KEY": KEY} if keys is None else keys)})
+
+
+def proposals(here: Checkout) -> list[dict[str, Any]]:
+    """Return the proposals of all journals that asked a model, in the order they were made."""
+    found = []
+    for line in here.git("for-each-ref", "--format=%(refname)", "refs/notes/evogit").splitlines():
+        for listed in here.git("notes", f"--ref={line}", "list").splitlines():
+            for text in here.git("cat-file", "blob", listed.split()[0]).splitlines():
+                if text.startswith("{") and (record := json.loads(text)).get("calls"):
+                    found.append({**record, "on": listed.split()[1]})
+    return sorted(found, key=lambda record: (record["agent"], record["seq"]))
