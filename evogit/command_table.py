@@ -36,6 +36,7 @@ class CommandKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     time_limit_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 900
     memory_mb: Annotated[int, msgspec.Meta(ge=64, le=1_048_576)] = 4096
     droppings: tuple[_Text, ...] = ()
+    tries: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
 
 
 MEANINGS: Mapping[str, str] = {
@@ -49,9 +50,10 @@ MEANINGS: Mapping[str, str] = {
     "home": "files that stand in the tool's home folder, by their paths there",
     "history": "how many of a parent's ancestors the tool can see in Git",
     "network": "whether the tool has network, which what it writes never has when it is scored",
-    "time_limit_s": "seconds after which the tool is ended (900)",
+    "time_limit_s": "seconds after which the tool is ended, those it waits for `evogit try` not counted (900)",
     "memory_mb": "what all processes of the tool may use (4096)",
     "droppings": "patterns, as in .gitignore, of what the tool leaves that is no part of its change",
+    "tries": "how often, while it works, the tool may have its files scored by `evogit try`; each is an evaluation (0)",
 }
 """What each key means."""
 
