@@ -16,7 +16,8 @@ PLACEHOLDER = re.compile(r"\{(workdir|home|prompt_file|prompt|model|files|env:([
 _KNOWN = ("{workdir}", "{home}", "{prompt_file}", "{prompt}", "{model}", "{files}")
 _LIKE_A_PLACEHOLDER = re.compile(r"\{[A-Za-z_]+(?::[A-Za-z_0-9]*)?\}")
 _LIKE_A_KEY = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
-PromptBy = Literal["file", "stdin", "argument"]
+PromptBy = Literal["file", "stdin", "argument", "acp"]
+BY_ACP = "acp"
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Variable = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
@@ -42,7 +43,8 @@ class CommandKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 MEANINGS: Mapping[str, str] = {
     "command": "the tool to run, a list of its arguments; evogit fills in {workdir}, {home}, {prompt_file}, {prompt}, "
     "{model}, {files} (the first 50 editable files, an argument each) and {env:NAME}",
-    "prompt_by": "how the tool gets its task: file ({prompt_file}), stdin, or argument ({prompt})",
+    "prompt_by": "how the tool gets its task: file ({prompt_file}), stdin, argument ({prompt}), or acp (by the Agent "
+    "Client Protocol, on its standard streams)",
     "model": "the model a tool is told: what {model} stands for, and what records say",
     "keys": "variables of yours that hold a key, one of which must be set; the tool gets them and nothing else does",
     "environment": "further variables of yours that the tool gets, where they are set",

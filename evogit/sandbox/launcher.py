@@ -37,7 +37,7 @@ class Launcher:
         self._sandbox: Sandbox = sandbox or Plain()
         self._guard = Guard()
         self._companions: dict[int, Companion] = {}
-        self._outer: list[_Running] = []
+        self._outer: list[_Running | Companion] = []
         self._keys = itertools.count()
         _adopt_orphans(yes=True)
 
@@ -74,7 +74,7 @@ class Launcher:
             Cancelled: the caller does.
         """
         for running in self._outer:
-            running.look()
+            running.mind()
         if self._cancelled():
             raise Cancelled
 
@@ -126,6 +126,17 @@ class Launcher:
         # bubblewrap does not wait for the first process inside: we do, among the orphans, so that its time is known.
         return Outcome(exit_code=code, output=output, seconds=seconds, stopped=running.crossed, cpu_s=usage.seconds())
 
+    def aside(self, running: _Running | Companion, meanwhile: Callable[[], float]) -> float:
+        """Do something else, which may launch processes, and look after one that runs from there; return what it does.
+
+        A process that crosses a limit meanwhile is ended at once.
+        """
+        self._outer.append(running)
+        try:
+            return meanwhile()
+        finally:
+            self._outer.pop()
+
     def _sandbox_of(self, job: Job) -> Sandbox:
         return Plain() if job.trusted else self._sandbox
 
@@ -142,7 +153,7 @@ class Launcher:
         """Kill what a process left behind that has ended."""
         self._companions.pop(key, None)
         kept = {companion.pid for companion in self._companions.values()}
-        kept |= {running.started.process.pid for running in self._outer}
+        kept |= {running.pid for running in self._outer}
         reap_orphans({self._guard.pid, *kept}, {running.mark for running in self._outer})
         self._guard.rest(key)
 
@@ -165,22 +176,14 @@ class Launcher:
                 if process.poll() is not None:
                     running.hear()
                     return running.crossed is None
-                if remaining <= 0 or running.look():
+                if remaining <= 0 or running.mind():
                     return False
                 for companion in beside:
                     if not companion.is_heard and companion.errors in selector.get_map():
                         selector.unregister(companion.errors)
                 self.stop_if_cancelled()
                 if meanwhile:
-                    deadline += self._aside(running, meanwhile)
-
-    def _aside(self, running: _Running, meanwhile: Callable[[], float]) -> float:
-        """Do something else, and look after the process from there."""
-        self._outer.append(running)
-        try:
-            return meanwhile()
-        finally:
-            self._outer.pop()
+                    deadline += self.aside(running, meanwhile)
 
 
 class _Running:
@@ -188,7 +191,7 @@ class _Running:
 
     def __init__(self, started: Started, job: Job, looker: Callable[[], str | None]) -> None:
         assert started.process.stdout is not None
-        self.started, self.pipe = started, started.process.stdout.fileno()
+        self.started, self.pid, self.pipe = started, started.process.pid, started.process.stdout.fileno()
         self.mark = os.fsencode(f"{MARK}={job.environment.get(MARK, '')}")
         self.output = bytearray()
         self.crossed: str | None = None
@@ -199,7 +202,7 @@ class _Running:
         """Keep what it said; return whether it may say more."""
         return read_into(self.output, self.pipe, self._most)
 
-    def look(self) -> str | None:
+    def mind(self) -> str | None:
         """Keep what it said, and end it when it crosses a limit; return which."""
         self.hear()
         if self.crossed is None and (reason := self._looker()):

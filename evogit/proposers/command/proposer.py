@@ -11,10 +11,11 @@ from pathlib import Path
 from random import Random
 
 from evogit import edits
-from evogit.command_table import CommandKeys
+from evogit.command_table import BY_ACP, CommandKeys
 from evogit.errors import ConfigError, StorageError
 from evogit.model import CommitId, Edit, RepoPath, TreeId
 from evogit.proposers.command import prompt, tries, usage
+from evogit.proposers.command.conversation import Told, converse
 from evogit.proposers.command.taking import taking
 from evogit.proposers.command.tool import Places, Tool
 from evogit.proposers.command.tries import Tries
@@ -129,17 +130,22 @@ class Command:
         before = disposable.files(shop.repo, definition, TreeId(str(shop.repo.commit(parent).tree_id)))
         asked = self._tries(before, start, score) if score else None
         try:
-            job = self._job(text, files, asked)
-            outcome = shop.launcher.launch(job, meanwhile=asked.look if asked else None)
+            told = self._tell(self._job(text, files, asked), text, asked.look if asked else None)
         finally:
             if asked:
                 asked.close()
-        said = usage.read(outcome.output)
-        answer = self._failure(outcome) or self._left(before, start, said)
+        answer = told.why or self._left(before, start, told.said)
         edit = answer if isinstance(answer, Edit) else None
         why = "" if isinstance(answer, Edit) else self._shown(answer)
-        calls = [self._call(outcome, said, "ok" if edit else why.partition(":")[0])]
+        calls = [self._call(told, "ok" if edit else why.partition(":")[0])]
         return Answer(calls=calls, edit=edit, why=why)
+
+    def _tell(self, job: Job, text: str, meanwhile: Callable[[], float] | None) -> Told:
+        """Let the tool work to its end, in the way it is told of its task."""
+        if self._keys.prompt_by == BY_ACP:
+            return converse(self._shop.launcher, job, self.tool.name, text, meanwhile)
+        outcome = self._shop.launcher.launch(job, meanwhile=meanwhile)
+        return Told(self._failure(outcome), usage.read(outcome.output), outcome.seconds)
 
     def _tries(
         self, before: Mapping[bytes, Entry], start: CommitId, score: Callable[[Edit], Mapping[str, object]]
@@ -265,9 +271,10 @@ class Command:
             line = line.replace(secret, "…")
         return "words left out: they look as if they hold a key" if self._leak(line.encode()) else line[:_WHY]
 
-    def _call(self, outcome: Outcome, said: Usage, word: str) -> Call:
+    def _call(self, told: Told, word: str) -> Call:
+        said = told.said
         return Call(
-            model=self._model, outcome=word, seconds=round(outcome.seconds, 3),
+            model=self._model, outcome=word, seconds=round(told.seconds, 3),
             tokens_in=said.tokens_in, tokens_out=said.tokens_out, usd=said.usd,
         )  # fmt: skip
 
