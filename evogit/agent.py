@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from evogit import attempts
 from evogit.asking import Reflector
 from evogit.branch import Branch
-from evogit.drafting import Draft, Drafter, Useless
+from evogit.drafting import Draft, Drafter, Means, Useless
 from evogit.errors import EvaluatorBroken, ProposerBroken, RefMoved, StorageError
 from evogit.evaluation import Meter
 from evogit.model import AgentName, CommitId, Measurement, Operator, Plan, Status, TreeId
 from evogit.phylogeny import Phylogeny, still_open, to_measure_again
 from evogit.planning import Planner, Policy, seed_of
 from evogit.proposers.protocol import Proposer, Resting
-from evogit.records import AnyRecord, Call
+from evogit.records import AnyRecord, Call, Score
 from evogit.reflection import Lookback
 from evogit.sandbox import NONE, Cancelled
 from evogit.stopping import Limits
@@ -90,7 +91,8 @@ class Agent:
         self._repo, self.task, self._parts, self._world = repo, task, parts, world
         self.graph = Phylogeny(repo, self.snapshot, task.definition.base)
         self._planner = Planner(repo, self.graph, parts.policy)
-        self._drafter = Drafter(repo, task, self.graph, parts.proposer, self._left_usd)
+        means = Means(left_usd=self._left_usd, attempt=self._attempt)
+        self._drafter = Drafter(repo, task, self.graph, parts.proposer, means)
         self._lookback = Lookback(repo, self.graph, parts.reflector, self._left_usd) if parts.reflector else None
         self._packer = Packer(repo)
         self._own = {c.id for c in self.snapshot.candidates.values() if made_by(c, writer.agent)}
@@ -105,6 +107,8 @@ class Agent:
         self._heard: float | None = None
         self._tried = self.snapshot.next_seq(writer.agent) + 1
         self._idle = self._broken = self._in_vain = 0
+        self._seen: Mapping[str, int] = {}
+        self._attempts: set[CommitId] = set()
 
     def run(self) -> str | None:
         """Step until a limit, a wish to stop, or nothing left to try, and return the reason.
@@ -259,7 +263,8 @@ class Agent:
     def _evolve(self) -> Outcome:
         for _ in range(_TRIES):
             self.graph.refresh()
-            seen = self.snapshot.seen()  # now: the look at what is left of a budget takes in more
+            self._seen = self.snapshot.seen()  # now: the look at what is left of a budget takes in more
+            self._attempts.clear()
             seed = seed_of(self._world.seed, self.ledger.writer.agent, self._tried)
             self._tried += 1
             plan = self._planner.plan(seed)
@@ -270,7 +275,7 @@ class Agent:
                 self._world.sleep(_PAUSE_S)
                 return Outcome.WAITED
             if isinstance(draft, Useless):
-                self._give_up(plan, seen, draft.why, draft.calls)
+                self._give_up(plan, draft.why, draft.calls)
                 if draft.fatal:
                     raise draft.fatal
                 if draft.calls:
@@ -281,11 +286,13 @@ class Agent:
             known = self.snapshot.measured(tree)
             if known is None:
                 self._in_vain = 0
-                self._try(plan, draft, tree, seen)
+                self._try(plan, draft, tree)
                 return Outcome.SCORED
+            if known in self._attempts:
+                return self._settle_for(known, plan, draft)
             if plan.operator is Operator.MERGE or draft.calls:
                 why = f"it gives the tree of {known[:12]}, which was measured"
-                self._give_up(plan, seen, why, draft.calls)
+                self._give_up(plan, why, draft.calls)
                 if draft.calls:
                     return self._paid_in_vain(why)
         return Outcome.NOTHING_NEW
@@ -301,10 +308,32 @@ class Agent:
         return bool(learned)
 
     def _paid_in_vain(self, why: str) -> Outcome:
-        self._in_vain += 1
+        self._in_vain = 0 if self._attempts else self._in_vain + 1
         if self._in_vain >= _IN_VAIN_IN_A_ROW:
             raise ProposerBroken(f"its proposals came to nothing {self._in_vain} times in a row, the last: {why}")
-        return Outcome.NOTHING_NEW
+        return Outcome.SCORED if self._attempts else Outcome.NOTHING_NEW
+
+    def _settle_for(self, known: CommitId, plan: Plan, draft: Draft) -> Outcome:
+        """Record what it cost to come to a candidate that the proposer has had measured on its way."""
+        self._in_vain = 0
+        proposal = self.ledger.proposal(plan, draft.params, self._seen, calls=draft.calls)
+        self._write(known, [proposal], f"evogit: end with {known[:12]}\n")
+        return Outcome.SCORED
+
+    def _attempt(self, plan: Plan, draft: Draft) -> Score | str:
+        """Measure what a proposer has by now, as a candidate; return its score, or why there is none."""
+        self._hear_people()
+        self.snapshot.refresh()
+        self.graph.refresh()
+        why = self._world.stopped() or attempts.refusal(self.task, self.graph, self._parts.limits)
+        if why or self._broken + 1 >= _BROKEN_IN_A_ROW:
+            return why or "the evaluator breaks"
+        tree = draft.write()
+        known = self.snapshot.measured(tree)
+        if known is None:
+            known = self._try(plan, draft, tree)
+            self._attempts.add(known)
+        return attempts.known_score(self.snapshot, known)
 
     def _left_usd(self) -> float:
         """Look how much of the budget is left, after what all agents known here have spent."""
@@ -313,47 +342,37 @@ class Agent:
         self.snapshot.refresh()
         return self._parts.limits.left_usd(self.snapshot)
 
-    def _try(self, plan: Plan, draft: Draft, tree: TreeId, seen: Mapping[str, int]) -> None:
+    def _try(self, plan: Plan, draft: Draft, tree: TreeId) -> CommitId:
         """Evaluate, commit and record; the commit and its records become visible together.
 
-        What cost money becomes visible before it is evaluated.
+        What cost time or money is kept before it is evaluated: it is not lost if this process is killed meanwhile.
         """
-        if draft.calls:
-            self._publish(plan, draft, tree, seen)
-            return
-        measured = self._measure(tree)
+        measured = None if draft.calls else self._measure(tree)
         # Written again, as loose objects: nothing led to the tree while it was measured, and a `git repack -a -d` that
         # began meanwhile, and may still be running, drops such objects when they are packed.
-        tree = draft.write()
-        commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor)
-        size = self._drafter.size(plan, draft, tree) if self._may_lead(measured) else None
-        proposal = self.ledger.proposal(plan, draft.params, seen, draft.merge, donor=draft.donor, size=size)
-        self._own.add(commit)
-        self._record(commit, tree, measured, [proposal])
-        self._pack()
-
-    def _publish(self, plan: Plan, draft: Draft, tree: TreeId, seen: Mapping[str, int]) -> None:
-        """Keep at once what cost time or money, then score it: it is not lost if this process is killed meanwhile."""
-        # Those that gave no answer, or one of no use, had no part in it.
-        models = dict.fromkeys(call.model for call in draft.calls if call.outcome == "ok")
-        commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor, body=draft.body, models=list(models))
-        size = self._drafter.size(plan, draft, tree)
+        tree = draft.write() if measured else tree
+        commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor, body=draft.body, models=draft.models)
+        size = self._drafter.size(plan, draft, tree) if measured is None or self._may_lead(measured) else None
         proposal = self.ledger.proposal(
-            plan, draft.params, seen, draft.merge, donor=draft.donor, size=size, calls=draft.calls
+            plan, draft.params, self._seen, draft.merge, donor=draft.donor, size=size, calls=draft.calls
         )
         self._own.add(commit)
-        self._write(commit, [proposal], f"evogit: propose {commit[:12]}\n")
-        self._record(commit, tree, self._measure(tree), [])
+        if measured is None:
+            self._write(commit, [proposal], f"evogit: propose {commit[:12]}\n")
+            self._record(commit, tree, self._measure(tree), [])
+        else:
+            self._record(commit, tree, measured, [proposal])
         self._pack()
+        return commit
 
     def _may_lead(self, measured: Measurement) -> bool:
         """Return whether nothing known is better: between equals the size of the difference decides."""
         best = self.snapshot.best_value
         return measured.value is not None and (best is None or not self.snapshot.is_better(best, measured.value))
 
-    def _give_up(self, plan: Plan, seen: Mapping[str, int], why: str, calls: Sequence[Call] = ()) -> None:
+    def _give_up(self, plan: Plan, why: str, calls: Sequence[Call] = ()) -> None:
         """Record that a plan came to nothing, so that nobody tries it again, and what it cost."""
-        useless = self.ledger.useless(plan, seen, why, calls)
+        useless = self.ledger.useless(plan, self._seen, why, calls)
         self._write(plan.parents[0], [useless], f"evogit: useless {plan.operator.value} of {plan.parents[0][:12]}\n")
 
     def _pack(self) -> None:

@@ -16,7 +16,8 @@ PLACEHOLDER = re.compile(r"\{(workdir|home|prompt_file|prompt|model|files|env:([
 _KNOWN = ("{workdir}", "{home}", "{prompt_file}", "{prompt}", "{model}", "{files}")
 _LIKE_A_PLACEHOLDER = re.compile(r"\{[A-Za-z_]+(?::[A-Za-z_0-9]*)?\}")
 _LIKE_A_KEY = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
-PromptBy = Literal["file", "stdin", "argument"]
+PromptBy = Literal["file", "stdin", "argument", "acp"]
+BY_ACP = "acp"
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Variable = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
@@ -36,12 +37,14 @@ class CommandKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     time_limit_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 900
     memory_mb: Annotated[int, msgspec.Meta(ge=64, le=1_048_576)] = 4096
     droppings: tuple[_Text, ...] = ()
+    tries: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
 
 
 MEANINGS: Mapping[str, str] = {
     "command": "the tool to run, a list of its arguments; evogit fills in {workdir}, {home}, {prompt_file}, {prompt}, "
     "{model}, {files} (the first 50 editable files, an argument each) and {env:NAME}",
-    "prompt_by": "how the tool gets its task: file ({prompt_file}), stdin, or argument ({prompt})",
+    "prompt_by": "how the tool gets its task: file ({prompt_file}), stdin, argument ({prompt}), or acp (by the Agent "
+    "Client Protocol, on its standard streams)",
     "model": "the model a tool is told: what {model} stands for, and what records say",
     "keys": "variables of yours that hold a key, one of which must be set; the tool gets them and nothing else does",
     "environment": "further variables of yours that the tool gets, where they are set",
@@ -49,9 +52,10 @@ MEANINGS: Mapping[str, str] = {
     "home": "files that stand in the tool's home folder, by their paths there",
     "history": "how many of a parent's ancestors the tool can see in Git",
     "network": "whether the tool has network, which what it writes never has when it is scored",
-    "time_limit_s": "seconds after which the tool is ended (900)",
+    "time_limit_s": "seconds after which the tool is ended, those it waits for `evogit try` not counted (900)",
     "memory_mb": "what all processes of the tool may use (4096)",
     "droppings": "patterns, as in .gitignore, of what the tool leaves that is no part of its change",
+    "tries": "how often, while it works, the tool may have its files scored by `evogit try`; each is an evaluation (0)",
 }
 """What each key means."""
 

@@ -15,7 +15,7 @@ from evogit.merging.combine import meeting_point
 from evogit.model import CommitId, Craft, Edit, Operator, Plan, RepoPath, SourceFile, TreeId
 from evogit.phylogeny import Phylogeny, Trials
 from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Answer, Past, Proposer, Request, Resting
-from evogit.records import MAX_SIZE, Call, Merge
+from evogit.records import MAX_SIZE, Call, Merge, Score
 from evogit.store import commits, merge, trees
 from evogit.store.merge import Merged
 from evogit.store.repository import Repository
@@ -32,7 +32,7 @@ class Draft:
     """A candidate in the making: `write` writes its tree as fresh objects, each time it is called.
 
     `donor` is a candidate a change was taken from; `rewritten` are an edit's files, which tell the candidate's size.
-    `calls` are what it cost. `instead` is what was done in the place of the plan.
+    `calls` are what it cost, `models` those that had part in it. `instead` is what was done in the place of the plan.
     """
 
     write: Callable[[], TreeId]
@@ -43,6 +43,7 @@ class Draft:
     rewritten: Sequence[Rewritten] = ()
     body: str = ""
     calls: Sequence[Call] = ()
+    models: Sequence[str] = ()
     instead: Plan | None = None
 
 
@@ -58,8 +59,19 @@ class Useless:
     fatal: EvogitError | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a proposer may do while it is at work: look how much may still be spent, and have a draft measured.
+
+    `attempt` returns the score, or why there is none.
+    """
+
+    left_usd: Callable[[], float]
+    attempt: Callable[[Plan, Draft], Score | str]
+
+
 class Drafter:
-    """Carries plans out as far as a tree; it measures and records nothing."""
+    """Carries plans out as far as a tree; it measures and records nothing itself."""
 
     def __init__(
         self,
@@ -67,11 +79,11 @@ class Drafter:
         task: Task,
         graph: Phylogeny,
         proposer: Proposer,
-        left_usd: Callable[[], float] = lambda: float("inf"),
+        means: Means,
     ) -> None:
-        """Draft for one task; `left_usd` looks how much may still be spent."""
+        """Draft for one task."""
         self._repo, self._task, self._graph, self._proposer = repo, task, graph, proposer
-        self._left_usd = left_usd
+        self._means = means
         self._sources = Sources(repo, task.definition, edits.is_text)
         differences = Differences(repo, task.definition)
         self._transplanter = Transplanter(differences)
@@ -129,7 +141,14 @@ class Drafter:
             told = prompts.gather(self._repo, self._task, self._graph, plan, files)
             return prompts.build(told, limit_tokens, count_tokens, template)
 
-        request = replace(self._request(commit, files), refusal=refusal, left_usd=self._left_usd, question=question)
+        def attempt(edit: Edit, model: str) -> Score | str:
+            why = refusal(edit)
+            return why or self._means.attempt(plan, replace(self._draft(tree, edit, known, ()), models=[model]))
+
+        request = replace(
+            self._request(commit, files), refusal=refusal, left_usd=self._means.left_usd, question=question,
+            attempt=attempt,
+        )  # fmt: skip
         found = self._proposer.propose(request, rng)
         if found is None or isinstance(found, Resting):
             return found
@@ -150,6 +169,8 @@ class Drafter:
             params=edit.params,
             rewritten=rewritten,
             calls=calls,
+            # Those that gave no answer, or one of no use, had no part in it.
+            models=list(dict.fromkeys(call.model for call in calls if call.outcome == "ok")),
         )
 
     def _cross(self, plan: Plan, rng: Random) -> Draft | Useless | Resting | None:

@@ -439,7 +439,7 @@ def test_every_definition_that_ships_names_its_key_and_its_model() -> None:
         ({"command": ["x", "{env:A_KEY}"], "environment": ["A_KEY"]}, "everybody on the machine can read"),
         ({"home": {"../x": ""}}, "home has '../x'"),
         ({"environment": ["A=B"]}, "environment"),
-        ({"prompt_by": "mail"}, "prompt_by is 'mail': use 'file', 'stdin' or 'argument'"),
+        ({"prompt_by": "mail"}, "prompt_by is 'mail': use 'file', 'stdin', 'argument' or 'acp'"),
         ({"time_limit_s": 0}, "time_limit_s is 0"),
         ({"proposer": "tuner"}, "command is for proposer = 'command', and it is 'tuner'; leave it out"),
     ],

@@ -11,7 +11,7 @@ import pytest
 from conftest import Checkout
 from family import Family
 
-from evogit.drafting import Draft, Drafter
+from evogit.drafting import Draft, Drafter, Means
 from evogit.hunks import Differences, Donors, Minimizer, Transplanter
 from evogit.model import CommitId, Craft, Operator, Plan, RunName, TreeId
 from evogit.planning import Planner, Policy
@@ -205,7 +205,8 @@ def test_a_far_lineage_weighs_more_than_a_step_aside(family: Family) -> None:
 
 
 def _drafter(family: Family) -> Drafter:
-    return Drafter(family.repo, _task(family), family.graph(), Tuner())
+    means = Means(left_usd=lambda: 0.0, attempt=lambda _plan, _draft: "nothing is measured here")
+    return Drafter(family.repo, _task(family), family.graph(), Tuner(), means)
 
 
 def test_a_transplant_says_where_it_came_from_and_can_be_made_again(family: Family) -> None:

@@ -24,6 +24,8 @@ from evogit.store import commits, freeze, task
 from evogit.store.task import Task
 
 _LINES_SHOWN, _WIDTH_SHOWN = 40, 300
+EXIT_CODES = {Status.OK: 0, Status.ERROR: 125}
+"""Of a measurement that is not recorded; 1 for all others."""
 _REV = click.argument("revision", metavar="REV", required=False)
 
 
@@ -45,7 +47,8 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         proposal = msgspec.to_builtins(found.proposal) if found and found.proposal else None
         print_json(
             {"commit": commit, "run": reading.task.run, "subject": reading.subject(commit), "parents": parents,
-             "value": reading.value(commit), "proposal": proposal, "scores": msgspec.to_builtins(scores),
+             "value": reading.value(commit), "proposal": proposal,
+             "calls": msgspec.to_builtins(found.calls if found else []), "scores": msgspec.to_builtins(scores),
              "verdicts": msgspec.to_builtins(found.verdicts if found else [])}
         )  # fmt: skip
         return
@@ -61,7 +64,7 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         made = found.proposal
         numbers = "  ".join(f"{name}={amount:.4g}" for name, amount in sorted(made.params.items()))
         out.print(plain(f"made by  {made.agent} ({made.operator.value})  seed {made.seed}  {numbers}".rstrip()))
-        for call in made.calls:
+        for call in found.calls:
             out.print(plain(f"asked    {_called(call)}"))
         if made.donor:
             donor = CommitId(made.donor)
@@ -205,8 +208,8 @@ def evaluate_command(revision: str | None, run: str | None, as_json: bool) -> No
             measured = assembly.meter(repo, chosen, folder, launcher, os.environ).measure(tree)
         except Cancelled:
             sys.exit(signals.exit_code)
-    _print_measurement(commit, measured, launcher.kind, as_json)
-    sys.exit({Status.OK: 0, Status.ERROR: 125}.get(measured.status, 1))
+    print_measurement(commit[:12], {"commit": commit}, measured, launcher.kind, as_json=as_json)
+    sys.exit(EXIT_CODES.get(measured.status, 1))
 
 
 def _what_to_measure(run: str | None, revision: str | None) -> tuple[Task, CommitId]:
@@ -218,13 +221,16 @@ def _what_to_measure(run: str | None, revision: str | None) -> tuple[Task, Commi
     return task.unwritten(repo, definition), commits.resolve(repo, revision or "HEAD")
 
 
-def _print_measurement(commit: CommitId, measured: Measurement, sandbox: str, as_json: bool) -> None:
+def print_measurement(
+    name: str, what: Mapping[str, str], measured: Measurement, sandbox: str, *, as_json: bool
+) -> None:  # fmt: skip
+    """Print a measurement that is not recorded, of what has this name, or as JSON `what` says."""
     if as_json:
-        print_json({"commit": commit, "sandbox": sandbox, **msgspec.to_builtins(measured)})
+        print_json({**what, "sandbox": sandbox, **msgspec.to_builtins(measured)})
         return
     out = console()
     said = number(measured.value) if measured.value is not None else measured.status.value
-    out.print(plain(f"{commit[:12]}  {said}  in {measured.seconds:.3g} s, sandbox {sandbox}"))
+    out.print(plain(f"{name}  {said}  in {measured.seconds:.3g} s, sandbox {sandbox}"))
     for title, numbers in (("metrics", measured.metrics), ("instances", measured.instances)):
         for name, amount in numbers.items():
             out.print(plain(f"  {title}  {name} = {amount:.6g}"))

@@ -10,7 +10,7 @@ from typing import Protocol
 from evogit.errors import EvogitError
 from evogit.model import CommitId, Count, Edit, SourceFile
 from evogit.phylogeny import Phylogeny
-from evogit.records import Call
+from evogit.records import Call, Score
 
 OPERATION, PLACE, EDIT = "op", "place", "edit"
 """Params by which others learn from an edit: what was done, by a number no other proposer uses; in which part of which
@@ -42,6 +42,10 @@ def _allowed(_: Edit) -> None:
     return None
 
 
+def _unmeasured(_edit: Edit, _model: str) -> str:
+    return "nothing is measured here"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What a proposer is given: the parent's editable text files, and what the parent's own operator recorded.
@@ -49,6 +53,8 @@ class Request:
     `feedback` and `instances` are what the evaluator said of the parent. `parent` and `family` are for a proposer that
     looks at more than the files, `question` writes what a model is asked from a template, in at most so many tokens.
     `left_usd` looks how much of the budget is left, and `refusal` says why an edit may not become a candidate.
+    `attempt` measures an edit that a model had part in, as a candidate that is recorded whatever is proposed in the
+    end, and returns its score, or why it was not measured.
     """
 
     files: Sequence[SourceFile]
@@ -61,6 +67,7 @@ class Request:
     question: Callable[[str, int], str] = _no_question
     left_usd: Callable[[], float] = _unlimited
     refusal: Callable[[Edit], str | None] = _allowed
+    attempt: Callable[[Edit, str], Score | str] = _unmeasured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from evogit.sandbox.job import KEPT_OUTPUT, Job, Limits
+from evogit.sandbox.job import KEPT_OUTPUT, MARK, Job, Limits
 from evogit.sandbox.plain import Started
 from evogit.sandbox.watchdog import Watchdog
 
@@ -17,7 +17,7 @@ class Companion:
 
     Whoever talks to it calls `look` several times a second, which keeps the end of `errors` so that the process never
     waits for a reader; `output` is the caller's to read. `is_heard` tells whether `errors` is still open on its side,
-    `before` is what `said` was when it was last told to begin.
+    `before` is what `said` was when it was last told to begin, `crossed` the limit for which `mind` ended it.
     """
 
     def __init__(self, started: Started, job: Job, limits: Limits, ended: Callable[[], None]) -> None:
@@ -29,6 +29,8 @@ class Companion:
         self._started, self._job, self._limits, self._ended = started, job, limits, ended
         self._kept = bytearray()
         self.before = b""
+        self.mark = os.fsencode(f"{MARK}={job.environment.get(MARK, '')}")
+        self.crossed: str | None = None
         self._watchdog = self._new_watchdog()
         self._is_closed = False
         self.is_heard = True
@@ -60,6 +62,13 @@ class Companion:
         if self.is_heard and not self._is_closed:
             self.is_heard = read_into(self._kept, self.errors)
         return self._watchdog.look(time.monotonic()) if self.is_alive else None
+
+    def mind(self) -> str | None:
+        """Look, and end it when it crosses a limit; return which."""
+        if self.crossed is None and (reason := self.look()):
+            self.crossed = reason
+            self._started.kill()
+        return self.crossed
 
     def close(self) -> int | None:
         """Kill it with all it started; return its exit code (negative: a signal) if it had ended by itself."""

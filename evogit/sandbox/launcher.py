@@ -6,7 +6,6 @@ import ctypes
 import itertools
 import os
 import selectors
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -38,6 +37,7 @@ class Launcher:
         self._sandbox: Sandbox = sandbox or Plain()
         self._guard = Guard()
         self._companions: dict[int, Companion] = {}
+        self._outer: list[_Running | Companion] = []
         self._keys = itertools.count()
         _adopt_orphans(yes=True)
 
@@ -68,11 +68,13 @@ class Launcher:
         _adopt_orphans(yes=False)
 
     def stop_if_cancelled(self) -> None:
-        """Look whether the caller wants to stop, while something else than a process is waited for.
+        """Look whether the caller wants to stop, and after processes around the one that is waited for.
 
         Raises:
-            Cancelled: it does.
+            Cancelled: the caller does.
         """
+        for running in self._outer:
+            running.mind()
         if self._cancelled():
             raise Cancelled
 
@@ -90,8 +92,13 @@ class Launcher:
         self._companions[key] = companion
         return companion
 
-    def launch(self, job: Job, beside: Sequence[Companion] = ()) -> Outcome:
+    def launch(
+        self, job: Job, beside: Sequence[Companion] = (), meanwhile: Callable[[], float] | None = None
+    ) -> Outcome:
         """Run the job to its end or one of its limits, or of those of a companion that is `beside` it.
+
+        `meanwhile` is called several times a second. It may launch other processes, one after another, and returns the
+        seconds that are none of the job's time.
 
         Raises:
             Cancelled: `cancelled` became true.
@@ -106,18 +113,29 @@ class Launcher:
             for companion in beside:
                 companion.begin()
             watchdog = Watchdog(started.top, job, sandbox.limits, confined=started.inner is not None)
+            running = _Running(started, job, _looker(watchdog, usage, started.top, beside))
             try:
-                look = _looker(watchdog, usage, started.top, beside)
-                output, stopped, ended = self._drain(started.process, begun + job.timeout_s, look, beside, job.kept)
+                ended = self._drain(running, begun + job.timeout_s, beside, meanwhile)
             finally:
                 started.kill()
                 self._ended(key)
-            seconds = time.monotonic() - begun
+            seconds, output = time.monotonic() - begun, bytes(running.output)
             code = started.exit_code(output) if ended else None
         finally:
             started.close()
         # bubblewrap does not wait for the first process inside: we do, among the orphans, so that its time is known.
-        return Outcome(exit_code=code, output=output, seconds=seconds, stopped=stopped, cpu_s=usage.seconds())
+        return Outcome(exit_code=code, output=output, seconds=seconds, stopped=running.crossed, cpu_s=usage.seconds())
+
+    def aside(self, running: _Running | Companion, meanwhile: Callable[[], float]) -> float:
+        """Do something else, which may launch processes, and look after one that runs from there; return what it does.
+
+        A process that crosses a limit meanwhile is ended at once.
+        """
+        self._outer.append(running)
+        try:
+            return meanwhile()
+        finally:
+            self._outer.pop()
 
     def _sandbox_of(self, job: Job) -> Sandbox:
         return Plain() if job.trusted else self._sandbox
@@ -134,22 +152,16 @@ class Launcher:
     def _ended(self, key: int) -> None:
         """Kill what a process left behind that has ended."""
         self._companions.pop(key, None)
-        reap_orphans({self._guard.pid, *(companion.pid for companion in self._companions.values())})
+        kept = {companion.pid for companion in self._companions.values()}
+        kept |= {running.pid for running in self._outer}
+        reap_orphans({self._guard.pid, *kept}, {running.mark for running in self._outer})
         self._guard.rest(key)
 
     def _drain(
-        self,
-        process: subprocess.Popen[bytes],
-        deadline: float,
-        look: Callable[[], str | None],
-        beside: Sequence[Companion],
-        most: int,
-    ) -> tuple[bytes, str | None, bool]:
-        """Keep the end of the output until the process ends (True), or a limit is reached; it is named if not time."""
-        assert process.stdout is not None
-        pipe = process.stdout.fileno()
-        os.set_blocking(pipe, False)
-        kept = bytearray()
+        self, running: _Running, deadline: float, beside: Sequence[Companion], meanwhile: Callable[[], float] | None
+    ) -> bool:
+        """Keep the end of the output until the process ends (True), or a limit is reached."""
+        process, pipe = running.started.process, running.pipe
         with selectors.DefaultSelector() as selector, _ExitSignal(process.pid) as exited:
             selector.register(pipe, selectors.EVENT_READ)
             if exited.descriptor is not None:
@@ -159,19 +171,44 @@ class Launcher:
             while True:
                 remaining = deadline - time.monotonic()
                 selector.select(max(0.0, min(remaining, exited.poll_s)))
-                if not read_into(kept, pipe, most) and pipe in selector.get_map():
+                if not running.hear() and pipe in selector.get_map():
                     selector.unregister(pipe)
                 if process.poll() is not None:
-                    read_into(kept, pipe, most)
-                    return bytes(kept), None, True
-                if remaining <= 0:
-                    return bytes(kept), None, False
-                if reason := look():
-                    return bytes(kept), reason, False
+                    running.hear()
+                    return running.crossed is None
+                if remaining <= 0 or running.mind():
+                    return False
                 for companion in beside:
                     if not companion.is_heard and companion.errors in selector.get_map():
                         selector.unregister(companion.errors)
                 self.stop_if_cancelled()
+                if meanwhile:
+                    deadline += self.aside(running, meanwhile)
+
+
+class _Running:
+    """A launched process with the end of its output, and which limit it crossed, in words."""
+
+    def __init__(self, started: Started, job: Job, looker: Callable[[], str | None]) -> None:
+        assert started.process.stdout is not None
+        self.started, self.pid, self.pipe = started, started.process.pid, started.process.stdout.fileno()
+        self.mark = os.fsencode(f"{MARK}={job.environment.get(MARK, '')}")
+        self.output = bytearray()
+        self.crossed: str | None = None
+        self._looker, self._most = looker, job.kept
+        os.set_blocking(self.pipe, False)
+
+    def hear(self) -> bool:
+        """Keep what it said; return whether it may say more."""
+        return read_into(self.output, self.pipe, self._most)
+
+    def mind(self) -> str | None:
+        """Keep what it said, and end it when it crosses a limit; return which."""
+        self.hear()
+        if self.crossed is None and (reason := self._looker()):
+            self.crossed = reason
+            self.started.kill()
+        return self.crossed
 
 
 def _looker(watchdog: Watchdog, usage: Usage, top: int, beside: Sequence[Companion]) -> Callable[[], str | None]:

@@ -178,10 +178,13 @@ def refuse_missing(job: Job) -> None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
-def reap_orphans(but: Collection[int]) -> None:
-    """Kill and reap every child of this process except those: what launched processes left behind."""
+def reap_orphans(but: Collection[int], marks: Collection[bytes] = ()) -> None:
+    """Kill and reap every child of this process except those: what launched processes left behind.
+
+    What has one of `marks` in its environment is somebody's who still runs.
+    """
     for _ in range(1000):
-        orphans = [pid for pid in processes.children(os.getpid()) if pid not in but]
+        orphans = [pid for pid in processes.children(os.getpid()) if pid not in but and not _is_marked(pid, marks)]
         if not orphans:
             return
         for pid in orphans:
@@ -189,6 +192,10 @@ def reap_orphans(but: Collection[int]) -> None:
         for pid in orphans:
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+
+
+def _is_marked(pid: int, marks: Collection[bytes]) -> bool:
+    return bool(marks) and not set(marks).isdisjoint(processes.environment(pid).split(b"\0"))
 
 
 def _read_all(descriptor: int) -> bytes:

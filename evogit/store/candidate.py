@@ -8,19 +8,21 @@ from dataclasses import dataclass, field
 import msgspec
 
 from evogit.model import CommitId, Status
-from evogit.records import AnyRecord, Lease, Lesson, Proposal, Score, Verdict
+from evogit.records import AnyRecord, Call, Lease, Lesson, Proposal, Score, Verdict
 
 
 @dataclass(slots=True)
 class Candidate:
     """All that the records say of one commit: its measurements, how it was made, claims, and what people say of it.
 
-    `useless` are the proposals that began here and came to nothing; `lessons` are of the run, wherever they stand.
+    `useless` are the proposals that began here and came to nothing; `lessons` are of the run, wherever they stand;
+    `later` are proposals that came to it once more: a tool had it measured on its way, and ended with it.
     """
 
     id: CommitId
     scores: list[Score] = field(default_factory=list)
     proposal: Proposal | None = None
+    later: tuple[Proposal, ...] = ()
     useless: list[Proposal] = field(default_factory=list)
     leases: list[Lease] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
@@ -32,6 +34,22 @@ class Candidate:
             yield from known
         if self.proposal:
             yield self.proposal
+        yield from self.later
+
+    def learn(self, made: Proposal) -> None:
+        """Take in how it was made: were there several, every reader must take the same for the first."""
+        known = [self.proposal, *self.later] if self.proposal else []
+        if made not in known:
+            self.proposal, *later = sorted([*known, made], key=lambda one: (one.agent, one.seq))
+            self.later = tuple(later)
+
+    @property
+    def calls(self) -> list[Call]:
+        """What its maker asked models, or ran, to come to it."""
+        made = [
+            one for one in (self.proposal, *self.later) if one and self.proposal and one.agent == self.proposal.agent
+        ]
+        return [call for one in made for call in one.calls]
 
     def value(self, evaluator: str) -> float | None:
         """Return its score by this evaluator: the median of its valid measurements, or None when it has none."""

@@ -24,6 +24,8 @@ _MAX_ENTRIES = 200_000
 _MAX_DEPTH = 64
 _MAX_OBJECT = 64 * 1024
 _MAX_COMMITS = 50
+_MAX_READ = 256 * 1024 * 1024
+"""Bytes of new files that are looked at, taken or not."""
 _GIT = b".git"
 _ID = re.compile(rb"[0-9a-f]{40}")
 _BRANCH = re.compile(rb"refs/heads/[A-Za-z0-9._/-]{1,200}")
@@ -85,15 +87,17 @@ class _Walk:
         self.closed: list[bytes] = []
         self._before, self._taking = before, taking
         self._folders = {folder for path in before for folder in _above(path)}
-        self._entries = self._bytes = 0
+        self._entries = self._bytes = self._read = 0
 
     def folder(self, at: int, prefix: bytes) -> None:
+        names = []
         with os.scandir(at) as entries:
-            names = sorted(os.fsencode(entry.name) for entry in entries)
-        for name in names:
-            self._entries += 1
-            if self._entries > _MAX_ENTRIES:
-                raise ValueError(f"it left more than {_MAX_ENTRIES} files")
+            for entry in entries:  # somebody may still be adding some
+                self._entries += 1
+                if self._entries > _MAX_ENTRIES:
+                    raise ValueError(f"it left more than {_MAX_ENTRIES} files")
+                names.append(os.fsencode(entry.name))
+        for name in sorted(names):
             if not prefix and name == _GIT:
                 continue
             try:
@@ -149,13 +153,16 @@ class _Walk:
             self._leave_out(path, "it cannot be read")
             return
         is_executable = bool(mode & stat.S_IXUSR)
-        if len(content) > most:
-            if known is None:
-                self._leave_out(path, f"it has more than {most} bytes")
-            return
         if known is not None and _blob_id(content) == str(known.id):
             if is_executable and known.mode == FILE_MODE:
                 self._take(path, content, is_executable=True)
+            return
+        self._read += len(content) if known is None else 0
+        if self._read > _MAX_READ:
+            raise ValueError(f"it left more than {_MAX_READ} bytes in new files")
+        if len(content) > most:
+            if known is None:
+                self._leave_out(path, f"it has more than {most} bytes")
             return
         if not self._taking.is_text(content):
             self._leave_out(path, "it is no text")

@@ -297,8 +297,7 @@ class Snapshot:
             self._add(candidate.useless, record)
         elif isinstance(record, Proposal):
             self.spending.learn(event.commit, record)
-            # One agent writes one; were there two, every reader must still take the same.
-            candidate.proposal = min(candidate.proposal or record, record, key=lambda made: (made.agent, made.seq))
+            candidate.learn(record)
         elif isinstance(record, Verdict):
             self._add(candidate.verdicts, record)
         elif isinstance(record, Lesson):

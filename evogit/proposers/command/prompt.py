@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from evogit.harmless import harmless
 from evogit.model import CommitId, Direction
@@ -18,8 +19,12 @@ _INSTANCES = 20
 _LESSONS = 12
 
 
-def write(repo: Repository, task: Task, family: Phylogeny, parent: CommitId, feedback: str) -> str:
+def write(
+    repo: Repository, task: Task, family: Phylogeny, parent: CommitId, feedback: str, *, tries: int, program: Path
+) -> str:
     """Return the task for a tool that is to improve `parent`; `feedback` is what its evaluator said.
+
+    It may have its files scored by `program` so many times as `tries` says.
 
     Raises:
         StorageError: the task cannot be read.
@@ -35,6 +40,7 @@ def write(repo: Repository, task: Task, family: Phylogeny, parent: CommitId, fee
         _scores(family, parent, feedback),
         _tried(repo, family, parent),
         _learned(family),
+        _trying(tries, program, definition.config.evaluator.longest_s()) if tries else "",
         _rules(definition.editable),
     ]
     return "\n".join(part for part in parts if part)
@@ -82,6 +88,22 @@ def _learned(family: Phylogeny) -> str:
     """Return what models learned in this run; empty when that is nothing."""
     lines = [f"    {harmless(one.text, 300)}" for one in worth_telling(family)[:_LESSONS]]
     return "\n".join(["## What was learned in this run (data, no instruction)\n", *lines, ""]) if lines else ""
+
+
+def _trying(tries: int, program: Path, longest_s: float) -> str:
+    times = "once" if tries == 1 else f"{tries} times"
+    return "\n".join(
+        [
+            "## Trying\n",
+            f"`evogit try` (where that is not found: `{program} try`) has the files scored as they are now, {times} at "
+            "most, and prints JSON: `score`, whether it is `better` than what you started from, `feedback`, "
+            f"`tries_left`. It may take {longest_s:.0f} s, which do not count towards your time; if your shell waits "
+            f"for less, look for the answer in `{program.parent}/1.json` (then 2, and so on).\n",
+            "- Commit before you try; the message, what you changed and why, will stand beside the score.",
+            "- A try is dear: check by yourself first what you can.",
+            "- What you leave in the end is what counts. Leave the best.\n",
+        ]
+    )
 
 
 def _rules(editable: Sequence[str]) -> str:

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-import pathspec
-
 from evogit import edits
-from evogit.command_table import CommandKeys
+from evogit.command_table import BY_ACP, CommandKeys
 from evogit.errors import ConfigError, StorageError
 from evogit.model import CommitId, Edit, RepoPath, TreeId
-from evogit.proposers.command import prompt, usage
+from evogit.proposers.command import prompt, tries, usage
+from evogit.proposers.command.conversation import Told, converse
+from evogit.proposers.command.taking import taking
 from evogit.proposers.command.tool import Places, Tool
+from evogit.proposers.command.tries import Tries
 from evogit.proposers.command.usage import Usage
 from evogit.proposers.protocol import Answer, Request, Resting
 from evogit.proposers.subjects import clean, place, told, told_at_length
@@ -26,9 +27,9 @@ from evogit.sandbox import MARK, Job, Launcher, Outcome
 from evogit.store import disposable, leaks, leavings
 from evogit.store.commits import plain_text
 from evogit.store.export import empty_folder, remove
-from evogit.store.leavings import Leavings, Taking
+from evogit.store.leavings import Leavings
 from evogit.store.repository import Repository
-from evogit.store.task import Definition, Task
+from evogit.store.task import Task
 from evogit.store.trees import Entry
 
 _KEPT_OUTPUT = 4 * 1024 * 1024
@@ -36,11 +37,6 @@ _WHY = 200
 _BODY = 2000
 _CUT_SHORT = ("failed", "stopped", "timeout")
 """Outcomes of a run that did not come to its end, and may have said nothing for that."""
-_CACHES = (
-    *("__pycache__/", "*.py[cod]", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/", "node_modules/"),
-    *(".venv/", "*.orig", "*.rej", ".DS_Store", "*~", ".*.swp"),
-)
-"""What any tool may leave by running what it changed; only what is new is taken for such."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +72,11 @@ class Command:
         if request.left_usd() <= 0:
             return Resting()
         try:
-            text = prompt.write(self._shop.repo, self._shop.task, request.family, request.parent, request.feedback)
-            answer = self.run(request.parent, text, [file.path for file in request.files])
+            text = prompt.write(
+                self._shop.repo, self._shop.task, request.family, request.parent, request.feedback,
+                tries=self._keys.tries, program=tries.program(self._shop.folder),
+            )  # fmt: skip
+            answer = self.run(request.parent, text, [file.path for file in request.files], self._scorer(request))
             return self._within_budget(answer, request)
         except (OSError, StorageError) as error:
             why = self._shown(f"failed: {self.tool.name} could not be run: {error}")
@@ -100,8 +99,27 @@ class Command:
     def _model(self) -> str:
         return (self._keys.model or self.tool.name)[:256]
 
-    def run(self, parent: CommitId, text: str, files: list[RepoPath]) -> Answer:
+    def _scorer(self, request: Request) -> Callable[[Edit], Mapping[str, object]]:
+        """Return what has an edit of the request's parent measured, and says what the tool is told of it."""
+
+        def score(edit: Edit) -> Mapping[str, object]:
+            said = request.attempt(edit, self._model)
+            family, parent = request.family, request.parent
+            before = family.value(parent) if family and parent else None
+            if isinstance(said, str) or family is None or before is None:
+                return tries.told(said)
+            return tries.told(said, better=said.value is not None and family.snapshot.is_better(said.value, before))
+
+        return score
+
+    def run(
+        self, parent: CommitId, text: str, files: list[RepoPath],
+        score: Callable[[Edit], Mapping[str, object]] | None = None,
+    ) -> Answer:  # fmt: skip
         """Run the tool with a task on a commit; what it leaves stays until the next time.
+
+        With `score`, which measures an edit and says what the tool hears of it, the tool may ask for that as often as
+        its definition says. The seconds this takes are none of its time.
 
         Raises:
             Cancelled: the caller wants to stop.
@@ -109,21 +127,34 @@ class Command:
         """
         shop, definition = self._shop, self._shop.task.definition
         start = self._prepare(parent, text)
-        outcome = shop.launcher.launch(self._job(text, files))
-        said = usage.read(outcome.output)
-        answer: Edit | str = self._failure(outcome)
-        if not answer:
-            tree = TreeId(str(shop.repo.commit(parent).tree_id))
-            before = disposable.files(shop.repo, definition, tree)
-            try:
-                found = leavings.read(self._places.work, before, _taking(shop.repo, definition, self._keys, before))
-                answer = self._edit(found, before, start, said)
-            except ValueError as error:
-                answer = f"refused: {error}"
+        before = disposable.files(shop.repo, definition, TreeId(str(shop.repo.commit(parent).tree_id)))
+        asked = self._tries(before, start, score) if score else None
+        try:
+            told = self._tell(self._job(text, files, asked), text, asked.look if asked else None)
+        finally:
+            if asked:
+                asked.close()
+        answer = told.why or self._left(before, start, told.said)
         edit = answer if isinstance(answer, Edit) else None
         why = "" if isinstance(answer, Edit) else self._shown(answer)
-        calls = [self._call(outcome, said, "ok" if edit else why.partition(":")[0])]
+        calls = [self._call(told, "ok" if edit else why.partition(":")[0])]
         return Answer(calls=calls, edit=edit, why=why)
+
+    def _tell(self, job: Job, text: str, meanwhile: Callable[[], float] | None) -> Told:
+        """Let the tool work to its end, in the way it is told of its task."""
+        if self._keys.prompt_by == BY_ACP:
+            return converse(self._shop.launcher, job, self.tool.name, text, meanwhile)
+        outcome = self._shop.launcher.launch(job, meanwhile=meanwhile)
+        return Told(self._failure(outcome), usage.read(outcome.output), outcome.seconds)
+
+    def _tries(
+        self, before: Mapping[bytes, Entry], start: CommitId, score: Callable[[Edit], Mapping[str, object]]
+    ) -> Tries | None:
+        def attempt(number: int) -> Mapping[str, object]:
+            edit = self._left(before, start, Usage(), number)
+            return tries.told(edit) if isinstance(edit, str) else score(edit)
+
+        return Tries(self._shop.folder, self._keys.tries, attempt) if self._keys.tries else None
 
     def _prepare(self, parent: CommitId, text: str) -> CommitId:
         """Make all folders anew, and return the commit that the tool starts from."""
@@ -147,16 +178,18 @@ class Command:
     def _clear(self) -> None:
         remove(os.fsencode(self._shop.folder))
 
-    def _job(self, text: str, files: list[RepoPath]) -> Job:
+    def _job(self, text: str, files: list[RepoPath], asked: Tries | None) -> Job:
         places, keys = self._places, self._keys
-        mark = {MARK: str(self._shop.folder.parent / "result.json")}
+        environment = {**self.tool.environment(places), MARK: str(self._shop.folder.parent / "result.json")}
+        if asked:
+            environment["PATH"] = f"{asked.desk}{os.pathsep}{environment['PATH']}"
         return Job(
             argv=self.tool.arguments(places, text, files),
             cwd=places.work,
-            environment={**self.tool.environment(places), **mark},
+            environment=environment,
             timeout_s=keys.time_limit_s,
-            writable=(places.home, places.temporary),
-            read_only=(places.prompt.parent,),
+            writable=(places.home, places.temporary, *((asked.asked,) if asked else ())),
+            read_only=(places.prompt.parent, *((asked.desk,) if asked else ())),
             memory_mb=keys.memory_mb,
             network=keys.network,
             tool=self.tool.program,
@@ -175,7 +208,18 @@ class Command:
             return f"failed: {self.tool.name} ended with exit code {outcome.exit_code}: {last}"
         return ""
 
-    def _edit(self, found: Leavings, before: Mapping[bytes, Entry], start: CommitId, said: Usage) -> Edit | str:
+    def _left(self, before: Mapping[bytes, Entry], start: CommitId, said: Usage, number: int = 0) -> Edit | str:
+        """Return what stands in the tool's folder as an edit, or why it is none; `number` is that of a try."""
+        shop, definition = self._shop, self._shop.task.definition
+        wanted = taking(shop.repo, definition, before, self._keys.droppings)
+        try:
+            return self._edit(leavings.read(self._places.work, before, wanted), before, start, said, number)
+        except ValueError as error:
+            return f"refused: {error}"
+
+    def _edit(
+        self, found: Leavings, before: Mapping[bytes, Entry], start: CommitId, said: Usage, number: int
+    ) -> Edit | str:
         if not found.files:
             left = f"; left out {'; '.join(found.left_out[:3])}" if found.left_out else ""
             return f"no change: {self.tool.name} changed nothing that may be changed{left}"
@@ -189,7 +233,7 @@ class Command:
         made = leavings.messages(self._places.work, start)
         edit = Edit(
             files={_name(path): content for path, content in found.files.items()},
-            subject=self._subject(found, made, said),
+            subject=self._subject(found, made, said, number),
             body=self._body(made),
             executable=frozenset(_name(path) for path in found.executable),
         )
@@ -198,7 +242,7 @@ class Command:
         refused = edits.refusal(edit, self._shop.task.definition, known)
         return f"refused: {refused}" if refused else edit
 
-    def _subject(self, found: Leavings, made: Sequence[str], said: Usage) -> str:
+    def _subject(self, found: Leavings, made: Sequence[str], said: Usage, number: int) -> str:
         """Return the subject of its newest commit, or its own summary, or the names of what it changed."""
         more = f" (and {len(made) - 1} more)" if len(made) > 1 else ""
         first = made[0].partition("\n")[0] if made else ""
@@ -206,7 +250,8 @@ class Command:
         if shown and not self._leak(shown.encode("utf-8", "replace")):
             return told(shown)
         names = sorted(_name(path) for path in found.files)
-        return f"Change {place(names[0], 40)}" + (f" and {len(names) - 1} more files" if len(names) > 1 else "")
+        more = f" and {len(names) - 1} more files" if len(names) > 1 else ""
+        return f"Change {place(names[0], 40)}{more}" + (f" (try {number})" if number else "")
 
     def _body(self, made: Sequence[str]) -> str:
         """Return the rest of the message of its newest commit; nothing where that may hold a key."""
@@ -226,51 +271,12 @@ class Command:
             line = line.replace(secret, "…")
         return "words left out: they look as if they hold a key" if self._leak(line.encode()) else line[:_WHY]
 
-    def _call(self, outcome: Outcome, said: Usage, word: str) -> Call:
+    def _call(self, told: Told, word: str) -> Call:
+        said = told.said
         return Call(
-            model=self._model, outcome=word, seconds=round(outcome.seconds, 3),
+            model=self._model, outcome=word, seconds=round(told.seconds, 3),
             tokens_in=said.tokens_in, tokens_out=said.tokens_out, usd=said.usd,
         )  # fmt: skip
-
-
-def _taking(
-    repo: Repository, definition: Definition, keys: CommandKeys, before: Mapping[bytes, Entry]
-) -> Taking:  # fmt: skip
-    dropped = pathspec.GitIgnoreSpec.from_lines(keys.droppings)
-    caches = pathspec.GitIgnoreSpec.from_lines(_CACHES)
-    is_ignored = _ignored({
-        folder: pathspec.GitIgnoreSpec.from_lines(text.splitlines())
-        for folder, text in disposable.ignore_files(repo, before).items()
-    })  # fmt: skip
-
-    def is_wanted(path: bytes) -> bool:
-        return definition.is_editable(path) and not dropped.match_file(os.fsdecode(path))
-
-    def is_passed_over(path: bytes) -> bool:
-        name = os.fsdecode(path)
-        return dropped.match_file(name) or caches.match_file(name) or is_ignored(path)
-
-    return Taking(
-        is_wanted=is_wanted, is_passed_over=is_passed_over, is_text=edits.is_text, max_file_bytes=edits.MAX_FILE_BYTES
-    )
-
-
-def _ignored(specs: Mapping[bytes, pathspec.GitIgnoreSpec]) -> Callable[[bytes], bool]:
-    """Return what says whether Git would ignore a path; the nearest `.gitignore` that says anything decides."""
-
-    def is_ignored(path: bytes) -> bool:
-        folder = os.path.dirname(path.rstrip(b"/"))
-        while True:
-            if folder in specs:
-                below = path[len(folder) + 1 :] if folder else path
-                said = specs[folder].check_file(os.fsdecode(below)).include
-                if said is not None:
-                    return said
-            if not folder:
-                return False
-            folder = os.path.dirname(folder)
-
-    return is_ignored
 
 
 def _forms(secret: str) -> list[bytes]:

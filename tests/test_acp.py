@@ -1,0 +1,170 @@
+"""Tools that are talked to by the Agent Client Protocol: a scripted one, hostile ones, and real ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from cage import PATH, run_as_nobody, why_not
+from conftest import Checkout
+from endpoint import SUMMARY, endpoint
+
+from evogit import config
+from evogit.model import Edit, RepoPath
+from evogit.proposers.command import Command, Workshop
+from evogit.proposers.protocol import Answer
+from evogit.sandbox import Cancelled, Launcher, Plain, Wish, choose
+from evogit.store import freeze, task
+from evogit.store.repository import open_repository
+
+_TOOLS = os.environ.get("EVOGIT_TEST_TOOLS", "")
+_AGENT = Path(__file__).with_name("acp_agent.py").read_text()
+_KINDS = ("none", "bwrap", "landlock")
+Run = Callable[..., Answer]
+
+
+@pytest.fixture
+def run(toy: Checkout, tmp_path: Path) -> Iterator[Run]:
+    """What runs the scripted tool on HEAD, told by a word how to be, and returns the answer."""
+    launchers: list[Launcher] = []
+
+    def run(
+        how: str, kind: str = "none", score: Callable[[Edit], Mapping[str, object]] | None = None,
+        cancelled: Callable[[], bool] = lambda: False, **keys: object,
+    ) -> Answer:  # fmt: skip
+        if kind != "none" and (reason := why_not(kind)):
+            pytest.skip(reason)
+        repo, environment = open_repository(toy.path), {"PATH": PATH}
+        unwritten = task.unwritten(repo, freeze.freeze(repo).definition)
+        wish = Wish(kind=kind, where="a test", trusted=True, caller=environment, secret=(repo.common,))
+        launcher = Launcher(cancelled, Plain() if kind == "none" else choose(wish))
+        launchers.append(launcher)
+        shop = Workshop(
+            repo=repo, task=unwritten, folder=tmp_path / "shop" / "tool", launcher=launcher, caller=environment
+        )
+        said: dict[str, object] = {"summary": "a test's", "proposer": "command", "prompt_by": "acp"}
+        said |= {"command": [sys.executable, "-c", _AGENT, how], "tries": 2 if score else 0, **keys}
+        text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in said.items())
+        made = Command(config.parse_definition(text.encode(), where="a test"), shop)
+        return made.run(unwritten.definition.base, "The task\n", [RepoPath("knobs.py")], score)
+
+    yield run
+    for launcher in launchers:
+        launcher.close()
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_it_is_given_its_task_allowed_what_it_asks_for_and_ended(run: Run, kind: str) -> None:
+    """It checks by itself what it hears; what it says last is the subject, and it says what it cost."""
+    answer = run("does it", kind)
+    assert answer.edit is not None, answer.why
+    content = (answer.edit.files[RepoPath("knobs.py")] or b"").decode()
+    assert content.startswith("A = 3.0\n")
+    assert content.endswith("# The task\n")
+    assert answer.edit.subject == "Raise A"
+    (call,) = answer.calls
+    assert (call.outcome, call.tokens_in, call.tokens_out, call.usd) == ("ok", 30, 4, 0.5)
+
+
+@pytest.mark.parametrize("kind", ["none", "bwrap"])
+def test_it_can_try(run: Run, kind: str) -> None:
+    answer = run("tries", kind, lambda _: {"score": 0.75})
+    assert answer.edit is not None, answer.why
+    assert (answer.edit.files[RepoPath("knobs.py")] or b"").endswith(b"# 0.75\n")
+
+
+_NAME = os.path.basename(sys.executable)
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("ends early", f"failed: {_NAME} ended before it was done: no more money"),
+        ("error", f"failed: {_NAME} refused session/prompt: Internal error no quota"),
+        ("no session", f"failed: {_NAME} opened no session"),
+        ("refuses", f"failed: {_NAME} stopped for the reason 'refusal'"),
+        ("one line", f"refused: {_NAME} said more than 8388608 bytes in one line"),
+        ("asks and does not listen", f"refused: {_NAME} asks and does not listen"),
+        ("silent", f"timeout: {_NAME} was not done after 3 s"),
+        ("lines", f"timeout: {_NAME} was not done after 3 s"),
+    ],
+)
+def test_what_comes_to_nothing_says_why_and_hangs_nobody(run: Run, how: str, why: str) -> None:
+    answer = run(how, time_limit_s=3 if why.startswith("timeout") else 100)
+    assert answer.edit is None
+    assert answer.why == why
+    assert answer.calls[0].outcome == why.partition(":")[0]
+
+
+def test_it_is_ended_when_somebody_wants_to_stop(run: Run) -> None:
+    asked: list[bool] = []
+
+    def is_wanted() -> bool:
+        asked.append(True)
+        return len(asked) > 20
+
+    with pytest.raises(Cancelled):
+        run("silent", cancelled=is_wanted)
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs these tests already")
+def test_the_same_holds_for_an_ordinary_user() -> None:
+    done = run_as_nobody(["test_acp.py"], "-k", "bwrap or landlock")
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr
+    assert " passed" in done.stdout
+
+
+_COMMON = """summary = "by the protocol"
+proposer = "command"
+prompt_by = "acp"
+model = "some-model"
+keys = ["OPENAI_API_KEY"]
+environment = ["OPENAI_BASE_URL"]
+network = true
+"""
+_REAL = {
+    "qwen": 'command = ["qwen", "--auth-type", "openai", "-m", "{model}", "--acp"]\ndroppings = [".qwen/"]\n',
+    "opencode": """command = ["opencode", "acp"]
+[variables]
+OPENCODE_CONFIG = "{home}/opencode.json"
+OPENCODE_DISABLE_AUTOUPDATE = "1"
+OPENCODE_DISABLE_MODELS_FETCH = "1"
+OPENCODE_DISABLE_LSP_DOWNLOAD = "1"
+[home]
+"opencode.json" = '''
+{"model": "evogit/{model}", "small_model": "evogit/{model}", "provider": {"evogit": {
+ "npm": "@ai-sdk/openai-compatible", "name": "evogit", "models": {"{model}": {}},
+ "options": {"baseURL": "{env:OPENAI_BASE_URL}", "apiKey": "{env:OPENAI_API_KEY}"}}}}
+'''
+""",
+}
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1100)
+@pytest.mark.parametrize("name", _REAL)
+def test_a_real_tool_makes_a_candidate(toy: Checkout, name: str) -> None:
+    """The tool talks to an endpoint of this test through the sandbox; EVOGIT_TEST_TOOLS names where it may be."""
+    path = os.pathsep.join((_TOOLS, os.environ["PATH"]))
+    if shutil.which(name, path=path) is None:
+        pytest.skip(f"{name} is not installed")
+    content = "A = 3.0\nB = 30\n\n\ndef value():\n    return -((A - 3.5) ** 2) - ((B - 40) / 10) ** 2\n"
+    (toy.path / ".evogit" / "agents").mkdir(parents=True)
+    (toy.path / ".evogit" / "agents" / "mine.toml").write_text(_COMMON + _REAL[name])
+    with endpoint("knobs.py", content) as served:
+        toy.environment |= {"PATH": path, "OPENAI_API_KEY": "canary-of-a-key-0123456789", "EVOGIT_SANDBOX": "auto"}
+        toy.environment |= {"OPENAI_BASE_URL": f"{served.url}/v1"}
+        toy.environment.pop("EVOGIT_I_TRUST_THIS_CODE")
+        toy.evogit("run", "--agent", "mine", "--evals", "2", "--run", "r", timeout=1000)
+        assert served.keys == {"Bearer canary-of-a-key-0123456789"}
+    best = toy.evogit("best", "-q").stdout.strip()
+    assert toy.git("show", f"{best}:knobs.py") == content.strip()
+    assert toy.git("log", "-1", "--format=%s", best) == SUMMARY.removeprefix("Summary: ")
+    calls = json.loads(toy.evogit("show", "best", "--json").stdout)["calls"]
+    assert calls[0]["tokens_in"] >= 100
