@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -14,7 +14,7 @@ from evogit.model import AgentName, CommitId, Measurement, Operator, Plan, Statu
 from evogit.phylogeny import Phylogeny, still_open, to_measure_again
 from evogit.planning import Planner, Policy, seed_of
 from evogit.proposers.protocol import Proposer, Resting
-from evogit.records import AnyRecord, Call
+from evogit.records import AnyRecord
 from evogit.sandbox import NONE, Cancelled
 from evogit.stopping import Limits
 from evogit.store import amendments, claims, epochs, humans
@@ -258,6 +258,7 @@ class Agent:
             seed = seed_of(self._world.seed, self.ledger.writer.agent, self._tried)
             self._tried += 1
             plan = self._planner.plan(seed)
+            seen = self.snapshot.seen()  # what a model is asked with, too: while it answers, more becomes known
             draft = self._drafter.draft(plan) if plan else None
             if plan is None or draft is None:
                 continue
@@ -265,7 +266,7 @@ class Agent:
                 self._world.sleep(_PAUSE_S)
                 return Outcome.WAITED
             if isinstance(draft, Useless):
-                self._give_up(plan, draft.why, draft.calls)
+                self._give_up(plan, draft, seen)
                 if draft.fatal:
                     raise draft.fatal
                 if draft.calls:
@@ -275,11 +276,11 @@ class Agent:
             known = self.snapshot.measured(tree)
             if known is None:
                 self._in_vain = 0
-                self._try(plan, draft, tree)
+                self._try(plan, draft, tree, seen)
                 return Outcome.SCORED
             if plan.operator is Operator.MERGE or draft.calls:
                 why = f"it gives the tree of {known[:12]}, which was measured"
-                self._give_up(plan, why, draft.calls)
+                self._give_up(plan, Useless(why, draft.calls, choice=draft.choice), seen)
                 if draft.calls:
                     return self._paid_in_vain(why)
         return Outcome.NOTHING_NEW
@@ -297,12 +298,11 @@ class Agent:
         self.snapshot.refresh()
         return self._parts.limits.left_usd(self.snapshot)
 
-    def _try(self, plan: Plan, draft: Draft, tree: TreeId) -> None:
+    def _try(self, plan: Plan, draft: Draft, tree: TreeId, seen: Mapping[str, int]) -> None:
         """Evaluate, commit and record; the commit and its records become visible together.
 
         What cost money becomes visible before it is evaluated.
         """
-        seen = self.snapshot.seen()
         if draft.calls:
             self._publish(plan, draft, tree, seen)
             return
@@ -324,7 +324,7 @@ class Agent:
         commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor, body=draft.body, models=list(models))
         size = self._drafter.size(plan, draft, tree)
         proposal = self.ledger.proposal(
-            plan, draft.params, seen, draft.merge, donor=draft.donor, size=size, calls=draft.calls
+            plan, draft.params, seen, draft.merge, donor=draft.donor, size=size, calls=draft.calls, choice=draft.choice
         )
         self._own.add(commit)
         self._write(commit, [proposal], f"evogit: propose {commit[:12]}\n")
@@ -336,9 +336,9 @@ class Agent:
         best = self.snapshot.best_value
         return measured.value is not None and (best is None or not self.snapshot.is_better(best, measured.value))
 
-    def _give_up(self, plan: Plan, why: str, calls: Sequence[Call] = ()) -> None:
+    def _give_up(self, plan: Plan, found: Useless, seen: Mapping[str, int]) -> None:
         """Record that a plan came to nothing, so that nobody tries it again, and what it cost."""
-        useless = self.ledger.useless(plan, self.snapshot.seen(), why, calls)
+        useless = self.ledger.useless(plan, seen, found.why, found.calls, found.choice)
         self._write(plan.parents[0], [useless], f"evogit: useless {plan.operator.value} of {plan.parents[0][:12]}\n")
 
     def _pack(self) -> None:

@@ -74,7 +74,7 @@ def proposer(definition: Definition, *, models: Models | None = None, workshop: 
             )
         return ModelProposer(
             models=models, template=template(definition), format=definition.format, repairs=definition.repairs,
-            fallback=_offline(definition.fallback) if definition.fallback else None,
+            fallback=_offline(definition.fallback) if definition.fallback else None, choosing=definition.models,
         )  # fmt: skip
     return _offline(definition.proposer, definition.step)
 

@@ -116,6 +116,7 @@ class Definition(command_table.CommandKeys, frozen=True, kw_only=True, forbid_un
     format: Format = "blocks"
     repairs: Annotated[int, msgspec.Meta(ge=0, le=8)] = 2
     fallback: Literal["surgeon", "tuner"] | None = None
+    models: Literal["bandit", "weights"] = "bandit"
 
 
 MEANINGS: Mapping[str, str] = {
@@ -134,12 +135,13 @@ MEANINGS: Mapping[str, str] = {
     "format": "how a model writes edits: blocks (search and replace), function (whole ones), file (whole ones), diff",
     "repairs": "how often an answer that cannot be applied goes back to the model with the reason",
     "fallback": "what makes edits while no model answers, surgeon or tuner; without it the agent ends",
+    "models": "how one of several models is chosen: bandit (by what each gained for its cost in the run) or weights",
     **command_table.MEANINGS,
 }
 """What each key of an agent definition means."""
 
 
-MODEL_KEYS = ("prompt", "format", "repairs", "fallback")
+MODEL_KEYS = ("prompt", "format", "repairs", "fallback", "models")
 """The keys that say something of asking a model, and nothing else."""
 
 
@@ -162,6 +164,7 @@ _WORDS: Mapping[str, Sequence[str]] = {
     "selection": get_args(Selection),
     "format": get_args(Format),
     "fallback": ("surgeon", "tuner"),
+    "models": ("bandit", "weights"),
 }
 
 

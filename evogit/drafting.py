@@ -13,10 +13,10 @@ from evogit.hunks import Differences, Minimizer, Transplanter
 from evogit.merging import combine
 from evogit.merging.combine import meeting_point
 from evogit.model import CommitId, Craft, Edit, Operator, Plan, RepoPath, SourceFile, TreeId
-from evogit.phylogeny import Phylogeny, Trials
+from evogit.phylogeny import Phylogeny, Trials, askings
 from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Answer, Past, Proposer, Request, Resting
-from evogit.records import MAX_SIZE, Call, Merge
-from evogit.store import commits, merge, trees
+from evogit.records import MAX_SIZE, Call, Choice, Merge
+from evogit.store import commits, definitions, merge, trees
 from evogit.store.merge import Merged
 from evogit.store.repository import Repository
 from evogit.store.sizes import Rewritten
@@ -32,7 +32,7 @@ class Draft:
     """A candidate in the making: `write` writes its tree as fresh objects, each time it is called.
 
     `donor` is a candidate a change was taken from; `rewritten` are an edit's files, which tell the candidate's size.
-    `calls` are what it cost.
+    `calls` are what it cost, `choice` says which of several models it was to ask.
     """
 
     write: Callable[[], TreeId]
@@ -43,6 +43,7 @@ class Draft:
     rewritten: Sequence[Rewritten] = ()
     body: str = ""
     calls: Sequence[Call] = ()
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Useless:
     why: str
     calls: Sequence[Call] = ()
     fatal: EvogitError | None = None
+    choice: Choice | None = None
 
 
 class Drafter:
@@ -126,17 +128,21 @@ class Drafter:
             told = prompts.gather(self._repo, self._task, self._graph, plan, files)
             return prompts.build(told, limit_tokens, count_tokens, template)
 
-        request = replace(self._request(commit, files), refusal=refusal, left_usd=self._left_usd, question=question)
+        request = replace(
+            self._request(commit, files), refusal=refusal, left_usd=self._left_usd, question=question, seed=plan.seed,
+            askings=lambda: askings(self._graph, definitions.tools(self._task)),
+        )  # fmt: skip
         found = self._proposer.propose(request, rng)
         if found is None or isinstance(found, Resting):
             return found
         answer = found if isinstance(found, Answer) else Answer(calls=(), edit=found)
         why = answer.why if answer.edit is None else refusal(answer.edit)
         if answer.edit is not None and not why:
-            return self._draft(tree, answer.edit, known, answer.calls)
-        return Useless(why or "", answer.calls, answer.fatal) if answer.calls or answer.fatal else None
+            return self._draft(tree, answer.edit, known, answer)
+        is_nothing = not answer.calls and not answer.fatal
+        return None if is_nothing else Useless(why or "", answer.calls, answer.fatal, answer.choice)
 
-    def _draft(self, tree: TreeId, edit: Edit, known: Mapping[RepoPath, bytes], calls: Sequence[Call]) -> Draft:
+    def _draft(self, tree: TreeId, edit: Edit, known: Mapping[RepoPath, bytes], answer: Answer) -> Draft:
         rewritten = [
             Rewritten(path, self._sources.mode(path), known.get(path), content) for path, content in edit.files.items()
         ]
@@ -146,7 +152,8 @@ class Drafter:
             body=edit.body,
             params=edit.params,
             rewritten=rewritten,
-            calls=calls,
+            calls=answer.calls,
+            choice=answer.choice,
         )
 
     def _move(self, plan: Plan, rng: Random) -> Draft | None:

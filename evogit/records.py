@@ -23,6 +23,8 @@ MAX_SIZE = 2**53
 _Hex40 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}$")]
 _Hex64 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _Short = Annotated[str, msgspec.Meta(max_length=256)]
+_Part = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Weight = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
@@ -89,13 +91,21 @@ def spent(calls: Iterable[Call]) -> float:
     return sum(call.usd for call in calls if call.usd is not None)
 
 
+class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Which of several models a proposal was to ask first: by which shares it was drawn, from which weights."""
+
+    model: _Short
+    shares: Annotated[dict[_Short, _Part], msgspec.Meta(max_length=MAX_CALLS)]
+    weights: Annotated[dict[_Short, _Weight], msgspec.Meta(max_length=MAX_CALLS)]
+
+
 class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="proposal", gc=False):
     """How a candidate was made: the operator, its definition, the seed of the plan, and the operator's own numbers.
 
     `seen` says what the plan was made from: for each journal, the first sequence number that was not known yet. A
     useless proposal stands on its first planned parent, has all of them in `parents`, and says `why`. `donor` is the
     candidate a change was taken from, and `size` that of the difference from the base where the maker measured it.
-    `calls` are those of models, useless ones, too.
+    `calls` are those of models, useless ones, too; `choice` is there where there were several to choose from.
     """
 
     operator: Operator
@@ -110,6 +120,7 @@ class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="propo
     seen: dict[str, int] = {}
     why: _Short = ""
     calls: Annotated[list[Call], msgspec.Meta(max_length=MAX_CALLS)] = []
+    choice: Choice | None = None
 
 
 class Lease(Record, frozen=True, kw_only=True, omit_defaults=True, tag="lease", gc=False):

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +238,42 @@ def test_the_other_model_is_asked_when_one_fails(toy: Checkout) -> None:
         here.evogit("run", "--agent", "smith", "--run", "r", "--evals", "4")
     assert len(dead.asked) == 1, "what is not there is asked once"
     assert {call["model"] for made in _proposals(here) for call in made["calls"]} == {"openai/dead", "openai/scripted"}
+
+
+@pytest.mark.heavy
+def test_the_model_that_gains_more_for_its_money_is_asked_more(toy: Checkout) -> None:
+    """One goes up by 1, the other by a hundredth for ten times the price; each plan can be made again."""
+    (toy.path / "knobs.py").write_text("A = 1.0\n\n\ndef value():\n    return A\n")
+
+    def by(step: float) -> Callable[[int, list[dict[str, Any]]], Say]:
+        def script(number: int, messages: list[dict[str, Any]]) -> Say:
+            old = _shown(messages)
+            return Say(_EDIT.format(old=old, new=f"{float(old) + step + number / 1e6:.6f}"))
+
+        return script
+
+    with ModelServer(by(1.0)) as good, ModelServer(by(0.01)) as poor:
+        here = _checkout(toy, good, name="openai/good")
+        config = here.path / "evogit.toml"
+        config.write_text(config.read_text() + poor.table(name="openai/poor", price_in=100.0, price_out=1000.0))
+        here.evogit("run", "--agent", "smith:2", "--run", "r", "--evals", "30")
+    asked = _proposals(here)
+    shown = document(here, "plan", "--agent", "smith")
+    assert shown["models"]["openai/good"] > 0.8, "whoever was asked how often: a good one that is cheap has the most"
+    assert all(made["choice"]["weights"] == {"openai/good": 1.0, "openai/poor": 1.0} for made in asked)
+    assert all(made["choice"]["model"] == made["calls"][0]["model"] for made in asked)
+    first = min(asked, key=lambda made: made["at"])
+    assert first["choice"]["shares"] == {"openai/good": 0.5, "openai/poor": 0.5}, "nothing was known"
+    assert "of the questions go to openai/good" in here.evogit("plan", "--agent", "smith", "--draws", "9").stdout
+    assert "  asks openai/" in here.evogit("plan", "--agent", "smith").stdout
+    edits = sorted((made for made in asked if made["outcome"] == "candidate"), key=lambda made: made["at"])
+    for made in edits[::5]:
+        again = document(here, "plan", "--replay", made["on"])
+        assert (again["same"], again["plan"]["model"]) == (True, made["choice"]["model"])
+    assert f"chosen   {made['choice']['model']} by its share of " in here.evogit("show", made["on"]).stdout
+    definition = here.path / ".evogit" / "agents" / "even.toml"
+    definition.write_text(_SMITH + 'models = "weights"\n')
+    assert document(here, "plan", "--agent", "even")["models"] == {"openai/good": 0.5, "openai/poor": 0.5}
 
 
 @pytest.mark.heavy

@@ -1,5 +1,5 @@
 """Proposing by asking language models."""
 
-from evogit.asking.proposer import ModelProposer, count_tokens
+from evogit.asking.proposer import ModelProposer, choose, count_tokens
 
-__all__ = ["ModelProposer", "count_tokens"]
+__all__ = ["ModelProposer", "choose", "count_tokens"]

@@ -5,19 +5,19 @@ What cannot be applied goes back with the reason, a limited number of times; eve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 
 from msgspec import structs
 
 from evogit import replies
 from evogit.errors import ConfigError, EvogitError
-from evogit.llm import Asked, Completion, Message, Models, Trouble
+from evogit.llm import BANDIT, Asked, Completion, Message, Models, Trouble, order, shares
 from evogit.model import Edit, RepoPath
 from evogit.proposers import subjects
 from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Answer, Proposer, Request, Resting
-from evogit.records import Call, spent
+from evogit.records import Call, Choice, spent
 
 _LIMIT_TOKENS = 32_000
 """How long a question may be where the models' own limits are not set."""
@@ -32,7 +32,8 @@ _NOT_INHERITED = frozenset({OPERATION, PLACE, EDIT})
 class ModelProposer:
     """Proposes what a model writes: `template` is its question's, `format` how it is to write edits.
 
-    `repairs` is how often an answer goes back to it. `fallback` proposes while no model answers.
+    `repairs` is how often an answer goes back to it. `fallback` proposes while no model answers. `choosing` is how one
+    of several models is chosen, as `shares` takes it.
     """
 
     models: Models
@@ -40,6 +41,7 @@ class ModelProposer:
     format: str
     repairs: int
     fallback: Proposer | None = None
+    choosing: str = BANDIT
 
     def propose(self, request: Request, rng: Random) -> Edit | Answer | Resting | None:
         """Return what came of asking a model for an edit of the parent, with all calls it took.
@@ -52,16 +54,40 @@ class ModelProposer:
         if not files:
             return None
         limit = self.models.smallest_context or _LIMIT_TOKENS
-        return _Talk(self, request, rng, files, max(_LEAST_TOKENS, limit)).answer()
+        weights = self.models.weights
+        given = shares(weights, request.askings(), self.choosing) if len(weights) > 1 else weights
+        choice, names = choose(weights, given, request.seed)
+        made = _Talk(self, request, rng, files, names, max(_LEAST_TOKENS, limit)).answer()
+        return replace(made, choice=choice) if isinstance(made, Answer) else made
+
+
+def choose(weights: Mapping[str, float], given: Mapping[str, float], seed: int) -> tuple[Choice | None, list[str]]:
+    """Return which model a plan's seed chooses by the shares `given`, and all in the order in which they are asked.
+
+    Of one model there is no choice to record.
+    """
+    if len(weights) < 2:
+        return None, list(weights)
+    found = {name: max(round(share, 6), 1e-6) for name, share in given.items()}
+    # A generator of its own: what is drawn for an edit does not depend on how many models there are.
+    names = order(found, Random(f"{seed}/model"))
+    return Choice(model=names[0], shares=found, weights=dict(weights)), names
 
 
 class _Talk:
     """One conversation with one or more models about one parent."""
 
     def __init__(
-        self, proposer: ModelProposer, request: Request, rng: Random, files: dict[RepoPath, str], limit: int
+        self,
+        proposer: ModelProposer,
+        request: Request,
+        rng: Random,
+        files: dict[RepoPath, str],
+        order: Sequence[str],
+        limit: int,
     ) -> None:
-        self._proposer, self._request, self._rng, self._files, self._limit = proposer, request, rng, files, limit
+        self._proposer, self._request, self._rng, self._files = proposer, request, rng, files
+        self._order, self._limit = order, limit
         self._calls: list[Call] = []
 
     def answer(self) -> Edit | Answer | Resting | None:
@@ -69,7 +95,7 @@ class _Talk:
         messages, why, halved = self._question(), "no answer could be applied", False
         left = self._proposer.repairs + 1
         while left:
-            asked = self._proposer.models.ask(messages, self._rng, self._may_call)
+            asked = self._proposer.models.ask(messages, self._order, self._may_call)
             self._calls += asked.calls
             if asked.answer is None:
                 if asked.failure and asked.failure.trouble is Trouble.CONTEXT and not halved:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evogit import config, resources
+from evogit.command_table import COMMAND
 from evogit.config import AgentUse
 from evogit.errors import ConfigError, UsageError
 from evogit.store import trees
@@ -74,6 +75,18 @@ def find(repo: Repository | None, use: str, *, task: Task | None = None, beside:
 def names(repo: Repository | None, task: Task | None = None) -> Sequence[str]:
     """Return the names `find` knows, by name."""
     return sorted({*resources.definitions(), *_own(repo), *(task.definition.agents if task else ())})
+
+
+def tools(task: Task) -> frozenset[str]:
+    """Return the names of the definitions a run knows whose agents run a tool."""
+    found = set()
+    for name, text in {**resources.definitions(), **task.definition.agents}.items():
+        try:
+            if config.parse_definition(text, where=name).proposer == COMMAND:
+                found.add(name)
+        except ConfigError:
+            continue  # of a later version; whoever starts its agents is told
+    return frozenset(found)
 
 
 def to_freeze(repo: Repository, uses: Sequence[AgentUse], beside: Path | None = None) -> dict[str, bytes]:
