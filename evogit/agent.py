@@ -280,7 +280,7 @@ class Agent:
                 return Outcome.SCORED
             if plan.operator is Operator.MERGE or draft.calls:
                 why = f"it gives the tree of {known[:12]}, which was measured"
-                self._give_up(plan, Useless(why, draft.calls, choice=draft.choice), seen)
+                self._give_up(plan, Useless(why, draft.calls, choices=draft.choices), seen)
                 if draft.calls:
                     return self._paid_in_vain(why)
         return Outcome.NOTHING_NEW
@@ -324,7 +324,14 @@ class Agent:
         commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor, body=draft.body, models=list(models))
         size = self._drafter.size(plan, draft, tree)
         proposal = self.ledger.proposal(
-            plan, draft.params, seen, draft.merge, donor=draft.donor, size=size, calls=draft.calls, choice=draft.choice
+            plan,
+            draft.params,
+            seen,
+            draft.merge,
+            donor=draft.donor,
+            size=size,
+            calls=draft.calls,
+            choices=draft.choices,
         )
         self._own.add(commit)
         self._write(commit, [proposal], f"evogit: propose {commit[:12]}\n")
@@ -338,7 +345,7 @@ class Agent:
 
     def _give_up(self, plan: Plan, found: Useless, seen: Mapping[str, int]) -> None:
         """Record that a plan came to nothing, so that nobody tries it again, and what it cost."""
-        useless = self.ledger.useless(plan, seen, found.why, found.calls, found.choice)
+        useless = self.ledger.useless(plan, seen, found.why, found.calls, found.choices)
         self._write(plan.parents[0], [useless], f"evogit: useless {plan.operator.value} of {plan.parents[0][:12]}\n")
 
     def _pack(self) -> None:

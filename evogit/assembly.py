@@ -73,19 +73,22 @@ def proposer(definition: Definition, *, models: Models | None = None, workshop: 
                 "evogit.toml"
             )
         return ModelProposer(
-            models=models, template=template(definition), format=definition.format, repairs=definition.repairs,
-            fallback=_offline(definition.fallback) if definition.fallback else None, choosing=definition.models,
+            models=models, templates=templates(definition), format=definition.format, repairs=definition.repairs,
+            fallback=_offline(definition.fallback) if definition.fallback else None, choosing=definition.choosing,
         )  # fmt: skip
     return _offline(definition.proposer, definition.step)
 
 
-def template(definition: Definition) -> str:
-    """Return the words of a definition's question: those of the prompt it names, or its own.
+def templates(definition: Definition) -> dict[str, str]:
+    """Return the words of a definition's questions by name: those of the prompts it names, or its own.
 
     Raises:
         ConfigError: there is no such prompt.
     """
-    named = definition.prompt or ""
+    return {name: _template(named) for name, named in definition.prompts.items()}
+
+
+def _template(named: str) -> str:
     known = resources.prompts()
     if named in known or "\n" in named:
         return known.get(named, named)

@@ -32,7 +32,7 @@ class Draft:
     """A candidate in the making: `write` writes its tree as fresh objects, each time it is called.
 
     `donor` is a candidate a change was taken from; `rewritten` are an edit's files, which tell the candidate's size.
-    `calls` are what it cost, `choice` says which of several models it was to ask.
+    `calls` are what it cost, `choices` say which of several models it was to ask, and how.
     """
 
     write: Callable[[], TreeId]
@@ -43,7 +43,7 @@ class Draft:
     rewritten: Sequence[Rewritten] = ()
     body: str = ""
     calls: Sequence[Call] = ()
-    choice: Choice | None = None
+    choices: Mapping[str, Choice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Useless:
     why: str
     calls: Sequence[Call] = ()
     fatal: EvogitError | None = None
-    choice: Choice | None = None
+    choices: Mapping[str, Choice] = field(default_factory=dict)
 
 
 class Drafter:
@@ -140,7 +140,7 @@ class Drafter:
         if answer.edit is not None and not why:
             return self._draft(tree, answer.edit, known, answer)
         is_nothing = not answer.calls and not answer.fatal
-        return None if is_nothing else Useless(why or "", answer.calls, answer.fatal, answer.choice)
+        return None if is_nothing else Useless(why or "", answer.calls, answer.fatal, answer.choices)
 
     def _draft(self, tree: TreeId, edit: Edit, known: Mapping[RepoPath, bytes], answer: Answer) -> Draft:
         rewritten = [
@@ -153,7 +153,7 @@ class Drafter:
             params=edit.params,
             rewritten=rewritten,
             calls=answer.calls,
-            choice=answer.choice,
+            choices=answer.choices,
         )
 
     def _move(self, plan: Plan, rng: Random) -> Draft | None:

@@ -17,6 +17,8 @@ MAX_LINE_BYTES = 64 * 1024
 MAX_NOTE_BYTES = 4 * 1024 * 1024
 MAX_FEEDBACK_BYTES = 4 * 1024
 MAX_CALLS = 64
+MODEL, PROMPT = "model", "prompt"
+"""What there is to choose from, by the names `choices` has for it."""
 MAX_SIZE = 2**53
 """Greatest size of a difference: what every reader of JSON takes for a whole number."""
 
@@ -92,9 +94,9 @@ def spent(calls: Iterable[Call]) -> float:
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Which of several models a proposal was to ask first: by which shares it was drawn, from which weights."""
+    """What a proposal chose of several: by which shares it was drawn, and the weights that people gave."""
 
-    model: _Short
+    chosen: _Short
     shares: Annotated[dict[_Short, _Part], msgspec.Meta(max_length=MAX_CALLS)]
     weights: Annotated[dict[_Short, _Weight], msgspec.Meta(max_length=MAX_CALLS)]
 
@@ -105,7 +107,8 @@ class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="propo
     `seen` says what the plan was made from: for each journal, the first sequence number that was not known yet. A
     useless proposal stands on its first planned parent, has all of them in `parents`, and says `why`. `donor` is the
     candidate a change was taken from, and `size` that of the difference from the base where the maker measured it.
-    `calls` are those of models, useless ones, too; `choice` is there where there were several to choose from.
+    `calls` are those of models, useless ones, too; `choices` say which of several models was to be asked
+    first (`model`), and which prompt it was asked with (`prompt`).
     """
 
     operator: Operator
@@ -120,7 +123,7 @@ class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="propo
     seen: dict[str, int] = {}
     why: _Short = ""
     calls: Annotated[list[Call], msgspec.Meta(max_length=MAX_CALLS)] = []
-    choice: Choice | None = None
+    choices: Annotated[dict[_Short, Choice], msgspec.Meta(max_length=16)] = {}
 
 
 class Lease(Record, frozen=True, kw_only=True, omit_defaults=True, tag="lease", gc=False):

@@ -21,7 +21,7 @@ from evogit.model import (
     TreeId,
 )
 from evogit.phylogeny import Phylogeny
-from evogit.records import AnyRecord, Call, Verdict
+from evogit.records import AnyRecord, Call, Choice, Verdict
 from evogit.store import trees
 from evogit.store.ledger import Ledger, Writer
 from evogit.store.repository import open_repository
@@ -68,6 +68,7 @@ class Family:
         params: Mapping[str, float] | None = None,
         feedback: str = "",
         calls: Sequence[Call] = (),
+        choices: Mapping[str, Choice] | None = None,
         is_measured: bool = True,
     ) -> CommitId:
         """Make a scored candidate; without `files` it differs from its first parent in a file of its own."""
@@ -84,14 +85,20 @@ class Family:
             status=status, value=value, instances=instances or {}, metrics=metrics or {}, feedback=feedback
         )
         scores = [ledger.score(tree, measured, "none")] if is_measured else []
-        self._write(by, commit, [ledger.proposal(plan, params or {}, calls=calls), *scores])
+        self._write(by, commit, [ledger.proposal(plan, params or {}, calls=calls, choices=choices), *scores])
         return commit
 
-    def give_up(self, *parents: CommitId, by: str = "a-1-000000", calls: Sequence[Call] = ()) -> None:
+    def give_up(
+        self,
+        *parents: CommitId,
+        by: str = "a-1-000000",
+        calls: Sequence[Call] = (),
+        choices: Mapping[str, Choice] | None = None,
+    ) -> None:
         """Record that a merge of these, or an edit that a model was asked for, came to nothing."""
         operator = Operator.MERGE if len(parents) > 1 else Operator.MUTATE
         plan = Plan(operator=operator, parents=parents, seed=next(self._made) if calls else 0)
-        self._write(by, parents[0], [self._ledger(by).useless(plan, {}, "a conflict", calls)])
+        self._write(by, parents[0], [self._ledger(by).useless(plan, {}, "a conflict", calls, choices)])
 
     def say(self, commit: CommitId, verdict: str, *, by: str = "u-ada-000000") -> None:
         """Record what a person says of a candidate."""

@@ -11,11 +11,11 @@ import pytest
 from conftest import Checkout
 from family import EVALUATOR, Family
 
-from evogit.asking import choose
+from evogit.asking import all_shares, choose
 from evogit.llm import order, shares
 from evogit.model import Direction
 from evogit.phylogeny import Asking, askings
-from evogit.records import Call
+from evogit.records import Call, Choice
 
 _STEPS = 2000
 
@@ -34,7 +34,7 @@ def _call(model: str, outcome: str = "ok", usd: float | None = 0.01, tokens: int
 
 
 def _trials(model: str, gains: int, of: int, **cost: float) -> list[Asking]:
-    return [Asking(model=model, gain=0.25 if number < gains else 0.0, **cost) for number in range(of)]
+    return [Asking(name=model, gain=0.25 if number < gains else 0.0, **cost) for number in range(of)]
 
 
 def _density(alpha: float, beta: float, x: float) -> float:
@@ -72,10 +72,11 @@ def test_shares_are_what_the_posteriors_say(weight: float) -> None:
 
 @pytest.mark.parametrize("unit", ["usd", "tokens"])
 def test_what_costs_more_has_to_gain_more(unit: str) -> None:
-    """Means with one more proposal of average cost, 2.5: (8 + 2.5) / 9 and (32 + 2.5) / 9."""
+    """Means with one more proposal of average cost, 2.5: (8 + 2.5) / 9 and (32 + 2.5) / 9; a tenth goes by them."""
     learned = [*_trials("a", 4, 8, **{unit: 1.0}), *_trials("b", 6, 8, **{unit: 4.0})]
     cheaper = _probability((3, 7), (4, 6), 10.5 / 34.5)
-    assert shares({"a": 1.0, "b": 1.0}, learned)["a"] == pytest.approx(0.05 + 0.9 * cheaper, abs=0.06)
+    expected = 0.1 * 34.5 / (10.5 + 34.5) + 0.9 * cheaper
+    assert shares({"a": 1.0, "b": 1.0}, learned)["a"] == pytest.approx(expected, abs=0.06)
 
 
 def test_an_unknown_cost_is_that_of_the_dearest() -> None:
@@ -88,15 +89,18 @@ def test_an_unknown_cost_is_that_of_the_dearest() -> None:
 
 
 def test_nobody_starves_and_a_large_gain_counts_more() -> None:
-    hopeless = shares({"a": 1.0, "b": 1.0}, [*_trials("a", 200, 200, usd=1.0), *_trials("b", 0, 200, usd=9.0)])
-    assert hopeless == {"a": pytest.approx(0.95), "b": pytest.approx(0.05)}
-    large = [Asking(model="a", gain=0.5)] * 9 + [Asking(model="b", gain=0.05)] * 9
+    """What the tenth costs goes by the weights: half for each."""
+    hopeless = shares({"a": 1.0, "b": 1.0}, [*_trials("a", 199, 199, usd=1.0), *_trials("b", 0, 199, usd=9.0)])
+    means = (199 * 1.0 + 5.0) / 200, (199 * 9.0 + 5.0) / 200
+    assert hopeless["b"] == pytest.approx(0.1 * means[0] / sum(means))
+    assert hopeless["a"] == pytest.approx(1 - hopeless["b"])
+    large = [Asking(name="a", gain=0.5)] * 9 + [Asking(name="b", gain=0.05)] * 9
     assert shares({"a": 1.0, "b": 1.0}, large)["a"] > 0.8
 
 
 def test_shares_do_not_hang_on_the_order_of_anything() -> None:
     learned = [
-        Asking(model=name, gain=Random(f"{name}{number}").random(), usd=0.1 * number)
+        Asking(name=name, gain=Random(f"{name}{number}").random(), usd=0.1 * number)
         for name in "abc" for number in range(7)
     ]  # fmt: skip
     first = shares({"a": 1.0, "b": 2.0, "c": 3.0}, learned)
@@ -110,10 +114,14 @@ def test_models_are_drawn_by_their_shares() -> None:
     assert all(first[name] / 4000 == pytest.approx(share, abs=0.03) for name, share in given.items())
     second = Counter(names[1] for names in drawn if names[0] == "a")
     assert second["b"] / sum(second.values()) == pytest.approx(0.75, abs=0.04)
-    choice, names = choose({"a": 2.0, "b": 1.0}, {"b": 0.25, "a": 0.75}, 7)
-    assert choice
-    assert (choice.model, choice.shares, choice.weights) == (names[0], {"b": 0.25, "a": 0.75}, {"a": 2.0, "b": 1.0})
-    assert choose({"a": 2.0}, {"a": 2.0}, 7) == (None, ["a"])
+    weights = {"model": {"a": 2.0, "b": 1.0}, "prompt": {"refiner": 1.0}}
+    choices, orders = choose(weights, {"model": {"b": 0.25, "a": 0.75}}, 7)
+    choice = Choice(chosen=orders["model"][0], shares={"b": 0.25, "a": 0.75}, weights={"a": 2.0, "b": 1.0})
+    assert choices == {"model": choice}, "of one prompt there is no choice"
+    assert orders["prompt"] == ["refiner"]
+    assert all_shares(weights, {"model": _trials("b", 9, 9), "prompt": _trials("refiner", 0, 9)}, "weights") == {
+        "model": {"a": pytest.approx(2 / 3, abs=1e-6), "b": pytest.approx(1 / 3, abs=1e-6)}
+    }
 
 
 def test_the_most_for_its_cost_is_asked_most() -> None:
@@ -123,8 +131,8 @@ def test_the_most_for_its_cost_is_asked_most() -> None:
     for seed in range(80):
         name = order(shares(dict.fromkeys(truth, 1.0), learned), Random(seed))[0]
         chance, usd = truth[name]
-        learned.append(Asking(model=name, gain=rng.random() if rng.random() < chance else 0.0, usd=usd))
-    asked = Counter(asking.model for asking in learned)
+        learned.append(Asking(name=name, gain=rng.random() if rng.random() < chance else 0.0, usd=usd))
+    asked = Counter(asking.name for asking in learned)
     assert asked["good"] > 40, asked
 
 
@@ -139,18 +147,36 @@ def test_a_run_teaches_what_its_records_say(family: Family) -> None:
     family.child(better, value=9.0, calls=[_call("a")], is_measured=False)
     family.child(better, value=9.0)
     family.give_up(better, calls=[_call("a", "truncated")])
-    found = sorted(askings(family.graph()), key=lambda one: (one.model, -one.gain, one.usd or 0.0, one.tokens or 0.0))
+    learned = askings(family.graph())
+    found = sorted(learned["model"], key=lambda one: (one.name, -one.gain, one.usd or 0.0, one.tokens or 0.0))
     assert found == [
-        Asking(model="a", gain=0.5, usd=0.02, tokens=2000.0),
-        Asking(model="a", usd=0.01, tokens=1000.0),
-        Asking(model="a", usd=0.01, tokens=1000.0),
-        Asking(model="a", usd=0.5, tokens=1000.0),
-        Asking(model="b", gain=0.2, usd=0.01, tokens=1000.0),
-        Asking(model="b", usd=None, tokens=1000.0),
-        Asking(model="b", usd=0.01, tokens=None),
-        Asking(model="b", usd=0.01, tokens=1000.0),
+        Asking(name="a", gain=0.5, usd=0.02, tokens=2000.0),
+        Asking(name="a", usd=0.01, tokens=1000.0),
+        Asking(name="a", usd=0.01, tokens=1000.0),
+        Asking(name="a", usd=0.5, tokens=1000.0),
+        Asking(name="b", gain=0.2, usd=0.01, tokens=1000.0),
+        Asking(name="b", usd=None, tokens=1000.0),
+        Asking(name="b", usd=0.01, tokens=None),
+        Asking(name="b", usd=0.01, tokens=1000.0),
     ]
-    assert askings(family.graph(), tools={"test"}) == []
+    assert learned["prompt"] == [], "there was never more than one"
+    assert askings(family.graph(), tools={"test"}) == {"model": [], "prompt": []}
+
+
+def test_a_prompt_answers_for_all_calls_of_its_proposals(family: Family) -> None:
+    shares = {"bold": 0.5, "sober": 0.5}
+    bold, sober = (
+        {"prompt": Choice(chosen=name, shares=shares, weights={"bold": 1.0, "sober": 1.0})} for name in shares
+    )
+    family.child(family.base, value=2.0, calls=[_call("a", "unusable"), _call("b")], choices=bold)
+    family.child(family.base, value=2.0, calls=[_call("a", "unusable")], choices=sober)
+    family.give_up(family.base, calls=[_call("b", "truncated")], choices=sober)
+    found = sorted(askings(family.graph())["prompt"], key=lambda one: (one.name, -one.gain))
+    assert found == [
+        Asking(name="bold", gain=0.5, usd=0.02, tokens=2000.0),
+        Asking(name="sober", usd=0.01, tokens=1000.0),
+        Asking(name="sober", usd=0.01, tokens=1000.0),
+    ]
 
 
 def test_less_may_be_better_and_another_epoch_counts(toy: Checkout) -> None:
@@ -161,5 +187,5 @@ def test_less_may_be_better_and_another_epoch_counts(toy: Checkout) -> None:
     family.evaluator = "f" * 64
     assert family.evaluator != EVALUATOR
     later = family.graph()
-    assert {one.model: one.gain for one in askings(later)} == {"a": 0.5, "b": 0.0}
+    assert {one.name: one.gain for one in askings(later)["model"]} == {"a": 0.5, "b": 0.0}
     family.close()

@@ -1,5 +1,6 @@
 """Proposing by asking language models."""
 
-from evogit.asking.proposer import ModelProposer, choose, count_tokens
+from evogit.asking.choosing import Weights, all_shares, choose
+from evogit.asking.proposer import ModelProposer, count_tokens
 
-__all__ = ["ModelProposer", "choose", "count_tokens"]
+__all__ = ["ModelProposer", "Weights", "all_shares", "choose", "count_tokens"]

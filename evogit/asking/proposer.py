@@ -12,12 +12,13 @@ from random import Random
 from msgspec import structs
 
 from evogit import replies
+from evogit.asking.choosing import all_shares, choose
 from evogit.errors import ConfigError, EvogitError
-from evogit.llm import BANDIT, Asked, Completion, Message, Models, Trouble, order, shares
+from evogit.llm import BANDIT, Asked, Completion, Message, Models, Trouble
 from evogit.model import Edit, RepoPath
 from evogit.proposers import subjects
 from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Answer, Proposer, Request, Resting
-from evogit.records import Call, Choice, spent
+from evogit.records import MODEL, PROMPT, Call, spent
 
 _LIMIT_TOKENS = 32_000
 """How long a question may be where the models' own limits are not set."""
@@ -30,14 +31,14 @@ _NOT_INHERITED = frozenset({OPERATION, PLACE, EDIT})
 
 @dataclass(slots=True, kw_only=True)
 class ModelProposer:
-    """Proposes what a model writes: `template` is its question's, `format` how it is to write edits.
+    """Proposes what a model writes: `templates` are those of its questions, `format` is how it is to write edits.
 
     `repairs` is how often an answer goes back to it. `fallback` proposes while no model answers. `choosing` is how one
-    of several models is chosen, as `shares` takes it.
+    of several models or templates is chosen, as `shares` takes it.
     """
 
     models: Models
-    template: str
+    templates: Mapping[str, str]
     format: str
     repairs: int
     fallback: Proposer | None = None
@@ -54,24 +55,12 @@ class ModelProposer:
         if not files:
             return None
         limit = self.models.smallest_context or _LIMIT_TOKENS
-        weights = self.models.weights
-        given = shares(weights, request.askings(), self.choosing) if len(weights) > 1 else weights
-        choice, names = choose(weights, given, request.seed)
-        made = _Talk(self, request, rng, files, names, max(_LEAST_TOKENS, limit)).answer()
-        return replace(made, choice=choice) if isinstance(made, Answer) else made
-
-
-def choose(weights: Mapping[str, float], given: Mapping[str, float], seed: int) -> tuple[Choice | None, list[str]]:
-    """Return which model a plan's seed chooses by the shares `given`, and all in the order in which they are asked.
-
-    Of one model there is no choice to record.
-    """
-    if len(weights) < 2:
-        return None, list(weights)
-    found = {name: max(round(share, 6), 1e-6) for name, share in given.items()}
-    # A generator of its own: what is drawn for an edit does not depend on how many models there are.
-    names = order(found, Random(f"{seed}/model"))
-    return Choice(model=names[0], shares=found, weights=dict(weights)), names
+        weights = {MODEL: self.models.weights, PROMPT: dict.fromkeys(self.templates, 1.0)}
+        is_choice = any(len(given) > 1 for given in weights.values())
+        found = all_shares(weights, request.askings(), self.choosing) if is_choice else {}
+        choices, orders = choose(weights, found, request.seed)
+        made = _Talk(self, request, rng, files, orders, max(_LEAST_TOKENS, limit)).answer()
+        return replace(made, choices=choices) if isinstance(made, Answer) else made
 
 
 class _Talk:
@@ -83,11 +72,12 @@ class _Talk:
         request: Request,
         rng: Random,
         files: dict[RepoPath, str],
-        order: Sequence[str],
+        orders: Mapping[str, Sequence[str]],
         limit: int,
     ) -> None:
         self._proposer, self._request, self._rng, self._files = proposer, request, rng, files
-        self._order, self._limit = order, limit
+        self._order, self._limit = orders[MODEL], limit
+        self._template = proposer.templates[orders[PROMPT][0]]
         self._calls: list[Call] = []
 
     def answer(self) -> Edit | Answer | Resting | None:
@@ -116,7 +106,7 @@ class _Talk:
     def _question(self) -> list[Message]:
         said = replies.instructions(self._proposer.format)
         room = max(_LEAST_TOKENS, self._limit - count_tokens(said))
-        return [Message("system", said), Message("user", self._request.question(self._proposer.template, room))]
+        return [Message("system", said), Message("user", self._request.question(self._template, room))]
 
     def _may_call(self, calls: Sequence[Call]) -> bool:
         room = len(self._calls) + len(calls) < _MAX_CALLS

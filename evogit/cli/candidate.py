@@ -62,8 +62,8 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         made = found.proposal
         numbers = "  ".join(f"{name}={amount:.4g}" for name, amount in sorted(made.params.items()))
         out.print(plain(f"made by  {made.agent} ({made.operator.value})  seed {made.seed}  {numbers}".rstrip()))
-        if made.choice:
-            out.print(plain(f"chosen   {chosen_words(made.choice)}"))
+        for kind, choice in made.choices.items():
+            out.print(plain(f"chosen   {kind} {chosen_words(choice)}"))
         for call in made.calls:
             out.print(plain(f"asked    {_called(call)}"))
         if made.donor:

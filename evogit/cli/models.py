@@ -118,9 +118,9 @@ def refuse(use: ModelUse, known: Known | Failure, budget_usd: float | None) -> N
 
 
 def chosen_words(choice: Choice) -> str:
-    """Return in words which model was chosen, and by which shares."""
-    others = [f"{name} {share:.0%}" for name, share in choice.shares.items() if name != choice.model]
-    return f"{choice.model} by its share of {choice.shares.get(choice.model, 0):.0%} ({', '.join(others)})"
+    """Return in words which one was chosen, and by which shares."""
+    others = [f"{name} {share:.0%}" for name, share in choice.shares.items() if name != choice.chosen]
+    return f"{choice.chosen} by its share of {choice.shares.get(choice.chosen, 0):.0%} ({', '.join(others)})"
 
 
 def spent_words(usd: float, calls: int, unknown: int) -> str:

@@ -10,18 +10,17 @@ from dataclasses import asdict, dataclass, replace
 import click
 
 from evogit import assembly, lineup
-from evogit.asking import choose
+from evogit.asking import Weights, all_shares, choose
 from evogit.cli import context, models
 from evogit.cli.context import Reading
 from evogit.cli.models import chosen_words
 from evogit.cli.output import console, number, plain, print_json
 from evogit.config import AgentUse, is_agent_name
 from evogit.errors import UsageError
-from evogit.llm import shares
 from evogit.model import AgentName, CommitId, Craft, Operator, Plan
 from evogit.phylogeny import Phylogeny, askings
 from evogit.planning import SELECTORS, Planner, Policy, seed_of
-from evogit.records import Choice, Proposal
+from evogit.records import MODEL, PROMPT, Choice, Proposal
 from evogit.store import commits, definitions
 from evogit.store.snapshot import Snapshot
 
@@ -30,19 +29,22 @@ _LISTED = 100
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """The models that would be asked: their weights, and what share each has now; none for agents that ask none."""
+    """The models that would be asked, and the prompts: their weights, and the shares they have now, by kind.
 
-    weights: Mapping[str, float]
-    shares: Mapping[str, float]
+    There are none for agents that ask no model, and no shares where there is nothing to choose.
+    """
 
-    def choice(self, plan: Plan) -> Choice | None:
-        """Return which one a plan's seed chooses; None where there is nothing to choose."""
+    weights: Weights
+    shares: Mapping[str, Mapping[str, float]]
+
+    def choices(self, plan: Plan) -> Mapping[str, Choice]:
+        """Return what a plan's seed chooses."""
         return choose(self.weights, self.shares, plan.seed)[0]
 
-    def wanted(self, plan: Plan) -> Choice | None:
-        """Return which one a plan would ask; None for one that asks none, as long as there are hunks to move."""
+    def wanted(self, plan: Plan) -> Mapping[str, Choice]:
+        """Return what a plan would choose; nothing for one that asks no model, as long as there are hunks to move."""
         is_edit = plan.operator is Operator.MUTATE and plan.craft is Craft.EDIT
-        return self.choice(plan) if is_edit else None
+        return self.choices(plan) if is_edit else {}
 
 
 @click.command("plan")
@@ -91,8 +93,9 @@ def plan_command(
         _show(reading, made[0] if made else None, asked)
     else:
         _show_counts(reading, made, draws)
-        for model, share in asked.shares.items():
-            console().print(plain(f"{share:7.2%}  of the questions go to {model}"))
+        for kind, shares in asked.shares.items():
+            for chosen_one, share in shares.items():
+                console().print(plain(f"{share:7.2%}  of the questions  {kind} {chosen_one}"))
 
 
 def _who(reading: Reading, agent: str | None) -> tuple[AgentName, str]:
@@ -112,16 +115,19 @@ def _policy(reading: Reading, use: str, selection: str | None, merges: float | N
 
 
 def _asked(reading: Reading, use: str, named: Sequence[str]) -> _Asked:
-    """Return the models that agents of a definition started now would ask, and their shares."""
+    """Return what agents of a definition that started now would choose from when they ask models."""
     definition = definitions.find(reading.repo, use, task=reading.task, beside=context.here()).definition
     uses = models.chosen(named, reading.task.definition.config.models) if assembly.asks_models(definition) else []
-    return _shares(reading, reading.graph, {model.name: model.weight for model in uses}, definition.models)
-
-
-def _shares(reading: Reading, graph: Phylogeny, weights: Mapping[str, float], how: str) -> _Asked:
-    if not weights:
+    if not uses:
         return _Asked({}, {})
-    return _Asked(weights, shares(weights, askings(graph, definitions.tools(reading.task)), how))
+    weights = {MODEL: {model.name: model.weight for model in uses}, PROMPT: dict.fromkeys(definition.prompts, 1.0)}
+    return _shares(reading, reading.graph, weights, definition.choosing)
+
+
+def _shares(reading: Reading, graph: Phylogeny, weights: Weights, how: str) -> _Asked:
+    if not any(len(given) > 1 for given in weights.values()):
+        return _Asked(weights, {})
+    return _Asked(weights, all_shares(weights, askings(graph, definitions.tools(reading.task)), how))
 
 
 def _counted(plans: list[Plan]) -> list[tuple[Plan, int]]:
@@ -135,14 +141,18 @@ def _kind(plan: Plan) -> tuple[str, str, tuple[CommitId, ...], tuple[CommitId, .
     return plan.operator.value, plan.craft.value, plan.parents, plan.inspirations
 
 
-def _as_json(plan: Plan, choice: Choice | None = None) -> dict[str, object]:
+def _as_json(plan: Plan, choices: Mapping[str, Choice] | None = None) -> dict[str, object]:
     return {
-        **({"model": choice.model} if choice else {}),
+        **({"chosen": _names(choices)} if choices else {}),
         "operator": plan.operator.value,
         "parents": list(plan.parents),
         "craft": plan.craft.value,
         "inspirations": list(plan.inspirations),
     }
+
+
+def _names(choices: Mapping[str, Choice]) -> dict[str, str]:
+    return {kind: choice.chosen for kind, choice in choices.items()}
 
 
 def _print_json(
@@ -157,7 +167,7 @@ def _print_json(
             "to_measure_again": reading.to_measure_again(),
             "draws": draws,
             "counts": [{**_as_json(plan), "count": count} for plan, count in _counted(plans)],
-            "models": dict(asked.shares),
+            "shares": asked.shares,
             "plans": [{"seed": plan.seed, **_as_json(plan, asked.wanted(plan))} for plan in plans[:_LISTED]],
         }
     )
@@ -173,8 +183,8 @@ def _show(reading: Reading, plan: Plan | None, asked: _Asked) -> None:
         out.print(plain(f"  from {_name(reading, parent)}"))
     for donor in plan.inspirations:
         out.print(plain(f"  with hunks of {_name(reading, donor)}"))
-    if choice := asked.wanted(plan):
-        out.print(plain(f"  asks {chosen_words(choice)}"))
+    for kind, choice in asked.wanted(plan).items():
+        out.print(plain(f"  asks with {kind} {chosen_words(choice)}"))
 
 
 def _show_counts(reading: Reading, plans: list[Plan], draws: int) -> None:
@@ -202,11 +212,12 @@ def _replay(reading: Reading, commit: CommitId, as_json: bool) -> None:
         # A record may come from anybody: it names no file here.
         raise UsageError(f"{commit[:12]} was planned by {made.use!r}, which is the name of no agent definition")
     plan, asked = _again(reading, made, found.born_under if found else None)
-    choice = asked.choice(plan) if plan else None
+    choices = asked.choices(plan) if plan else {}
     parents = tuple(commits.parents(reading.repo, commit))
     donor = (CommitId(made.donor),) if made.donor else ()
     # A plan to take a change over may have ended as an edit, but never the other way round.
-    same = plan is not None and plan.parents == parents and donor in ((), plan.inspirations) and choice == made.choice
+    same = plan is not None and plan.parents == parents and donor in ((), plan.inspirations)
+    same = same and _names(choices) == _names(made.choices)
     if as_json:
         print_json(
             {
@@ -216,7 +227,7 @@ def _replay(reading: Reading, commit: CommitId, as_json: bool) -> None:
                 "seed": made.seed,
                 "seen": dict(made.seen),
                 "parents": list(parents),
-                "plan": _as_json(plan, choice) if plan else None,
+                "plan": _as_json(plan, choices) if plan else None,
                 "same": same,
             }
         )
@@ -228,13 +239,13 @@ def _replay(reading: Reading, commit: CommitId, as_json: bool) -> None:
 
 
 def _again(reading: Reading, made: Proposal, evaluator: str | None) -> tuple[Plan | None, _Asked]:
-    """Return the plan, and the models, as they were when a proposal was made."""
+    """Return the plan, and what was to choose from, as they were when a proposal was made."""
     definition = reading.task.definition
     counted = evaluator or definition.evaluator
     then = Snapshot(reading.repo, reading.task.run, counted, definition.config.direction, until=made.seen)
     then.refresh()
     graph = Phylogeny(reading.repo, then, definition.base)
     graph.refresh()
-    how = definitions.find(reading.repo, made.use, task=reading.task, beside=context.here()).definition.models
-    asked = _shares(reading, graph, made.choice.weights if made.choice else {}, how)
+    how = definitions.find(reading.repo, made.use, task=reading.task, beside=context.here()).definition.choosing
+    asked = _shares(reading, graph, {kind: choice.weights for kind, choice in made.choices.items()}, how)
     return Planner(reading.repo, graph, _policy(reading, made.use, None, None)).plan(made.seed), asked

@@ -1,4 +1,4 @@
-"""Which of several models is asked: by the weights people gave, and by what asking each of them came to so far."""
+"""Which of several models is asked, or prompts used: by weights people gave, and by what each came to so far."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from evogit.phylogeny import Asking
 BANDIT = "bandit"
 _DRAWS = 1000
 _EXPLORING = 0.1
-"""The part of all questions that goes by the weights alone, whatever was learned: none starves."""
+"""The part of all questions that goes by weight and cost alone, whatever was gained: none starves."""
 _CHEAPEST = 1 / 50
 """What a proposal costs at least, in terms of the dearest model's: it has to be measured as well."""
 
 
 def shares(weights: Mapping[str, float], learned: Sequence[Asking], how: str = BANDIT) -> dict[str, float]:
-    """Return each model's share of the questions to come; they add up to 1.
+    """Return each model's, or each prompt's, share of the questions to come; they add up to 1.
 
     Budgeted Thompson sampling (Xia and others, "Thompson sampling for budgeted multi-armed bandits", IJCAI 2015): from
     what is known of each model its mean reward is drawn, and the model with the most reward for its cost is asked. The
@@ -28,19 +28,21 @@ def shares(weights: Mapping[str, float], learned: Sequence[Asking], how: str = B
     drawn, since it differs little between two proposals of a model: it is the mean, with one more of average cost.
 
     A share is the probability of such a draw, found by drawing often from a generator of its own, times the model's
-    weight, which is what people held of it beforehand; a tenth of the questions goes by the weights alone. So the
-    shares are the weights while nothing is known, and the same records give the same shares everywhere. Cost is USD
-    where anybody's is known in USD, else tokens; who was asked and is of unknown cost is taken to be as dear as the
-    dearest.
+    weight, which is what people held of it beforehand. A tenth of the questions is shared out so that what they cost
+    goes by the weights alone. So the shares are the weights while nothing is known, and the same records give the same
+    shares everywhere. Cost is USD where anybody's is known in USD, else tokens; who was asked and is of unknown cost is
+    taken to be as dear as the dearest.
     """
-    whole = fsum(weights.values())
-    given = {name: weight / whole for name, weight in weights.items()}
-    mine = [asking for asking in learned if asking.model in weights]
+    given = _normal(weights)
+    mine = [asking for asking in learned if asking.name in weights]
     if how != BANDIT or len(weights) < 2 or not mine:
         return given
-    won = _wins(list(weights), mine)
-    odds = {name: given[name] * won[name] for name in weights}
-    return {name: _EXPLORING * given[name] + (1 - _EXPLORING) * odds[name] / fsum(odds.values()) for name in weights}
+    by_name = {name: [asking for asking in mine if asking.name == name] for name in sorted(weights)}
+    costs = _costs(by_name)
+    won = _wins(by_name, costs)
+    learnt = _normal({name: given[name] * won[name] for name in weights})
+    spread = _normal({name: given[name] / costs[name] for name in weights})
+    return {name: _EXPLORING * spread[name] + (1 - _EXPLORING) * learnt[name] for name in weights}
 
 
 def order(of: Mapping[str, float], rng: Random) -> list[str]:
@@ -50,16 +52,20 @@ def order(of: Mapping[str, float], rng: Random) -> list[str]:
     return sorted(keys, key=lambda name: (-keys[name], name))
 
 
-def _wins(names: Sequence[str], learned: Sequence[Asking]) -> dict[str, int]:
+def _normal(amounts: Mapping[str, float]) -> dict[str, float]:
+    whole = fsum(amounts.values())
+    return {name: amount / whole for name, amount in amounts.items()}
+
+
+def _wins(by_name: Mapping[str, Sequence[Asking]], costs: Mapping[str, float]) -> dict[str, int]:
     """Return how many of many draws each model wins."""
-    typical = median([asking.gain for asking in learned if asking.gain > 0] or [1.0])
-    by_name = {name: [asking for asking in learned if asking.model == name] for name in sorted(names)}
-    costs = _costs(by_name)
+    gains = [asking.gain for found in by_name.values() for asking in found if asking.gain > 0]
+    typical = median(gains or [1.0])
     arms = []
     for name, found in by_name.items():
         reward = fsum(asking.gain / (asking.gain + typical) for asking in found)
         arms.append((name, 1 + reward, 1 + len(found) - reward, costs[name]))
-    rng, won = Random(0), dict.fromkeys(names, 0)
+    rng, won = Random(0), dict.fromkeys(by_name, 0)
     for _ in range(_DRAWS):
         won[max((rng.betavariate(alpha, beta) / cost, name) for name, alpha, beta, cost in arms)[1]] += 1
     return won

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 
 from evogit.model import CommitId, Direction
 from evogit.phylogeny.graph import Phylogeny
-from evogit.records import Call, Proposal
+from evogit.records import MODEL, PROMPT, Call, Proposal
 from evogit.store.candidate import Candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """What one proposal had of one model.
+    """What one proposal had of one model, or of the prompt it was asked with.
 
     `gain` is how much better the candidate is than the best of its parents and the base, relative to the larger of the
     two scores, from 0 to 2; 0 when it is not better, and when the edit is not this model's. `usd` and `tokens` are None
     where nobody knows them.
     """
 
-    model: str
+    name: str
     gain: float = 0.0
     usd: float | None = None
     tokens: float | None = None
 
 
-def askings(graph: Phylogeny, tools: Container[str] = ()) -> list[Asking]:
-    """Return what came of each proposal that asked models and was judged, whoever made it.
+def askings(graph: Phylogeny, tools: Container[str] = ()) -> Mapping[str, Sequence[Asking]]:
+    """Return what came of each proposal that asked models and was judged, whoever made it: by model, and by prompt.
 
     Agents whose definition is in `tools` are left out: theirs is the work of a program, which asks as it likes. A call
     that says neither tokens nor a cost, and came to nothing, was not answered, and says nothing of the model. What was
     measured in another epoch is compared within that.
     """
-    found: list[Asking] = []
+    found: dict[str, list[Asking]] = {MODEL: [], PROMPT: []}
     known: set[tuple[CommitId, str, int]] = set()
     for commit, candidate in graph.snapshot.candidates.items():
         for made in (*candidate.useless, candidate.proposal):
@@ -44,7 +44,8 @@ def askings(graph: Phylogeny, tools: Container[str] = ()) -> list[Asking]:
             known.add((commit, made.at, made.seed))
             gain = 0.0 if made is not candidate.proposal else _gain(graph, candidate)
             if gain is not None:
-                found.extend(_of(made, gain))
+                found[MODEL].extend(_of_models(made, gain))
+                found[PROMPT].extend(_of_prompt(made, gain))
     return found
 
 
@@ -63,19 +64,32 @@ def _gain(graph: Phylogeny, candidate: Candidate) -> float | None:
     best = max(before) if snapshot.direction is Direction.MAXIMIZE else min(before)
     if after is None or not snapshot.is_better(after, best):
         return 0.0
-    return abs(after - best) / max(abs(after), abs(best))
+    return min(abs(after - best) / max(abs(after), abs(best)), 2.0)  # the difference alone may be infinite
 
 
-def _of(made: Proposal, gain: float) -> Iterator[Asking]:
+def _of_models(made: Proposal, gain: float) -> Iterator[Asking]:
     """Yield what each model had in one proposal; the edit is that of the last call, where it is an edit at all."""
-    winner = made.calls[-1].model if made.outcome == "candidate" and made.calls[-1].outcome == "ok" else None
+    winner = made.calls[-1].model if _is_edit(made) else None
     for model in dict.fromkeys(call.model for call in made.calls):
-        calls = [call for call in made.calls if call.model == model and _was_answered(call)]
-        if calls:
-            yield Asking(
-                model=model, gain=gain if model == winner else 0.0, usd=_sum([call.usd for call in calls]),
-                tokens=_sum([_tokens(call) for call in calls]),
-            )  # fmt: skip
+        yield from _of(model, [call for call in made.calls if call.model == model], gain if model == winner else 0.0)
+
+
+def _of_prompt(made: Proposal, gain: float) -> Iterator[Asking]:
+    """Yield what the prompt had in one proposal, if there were several to choose from."""
+    if PROMPT in made.choices:
+        yield from _of(made.choices[PROMPT].chosen, made.calls, gain if _is_edit(made) else 0.0)
+
+
+def _of(name: str, calls: Sequence[Call], gain: float) -> Iterator[Asking]:
+    answered = [call for call in calls if _was_answered(call)]
+    if answered:
+        usd, tokens = _sum([call.usd for call in answered]), _sum([_tokens(call) for call in answered])
+        yield Asking(name=name, gain=gain, usd=usd, tokens=tokens)
+
+
+def _is_edit(made: Proposal) -> bool:
+    """Return whether the candidate is what a model wrote, and not what was done without an answer."""
+    return made.outcome == "candidate" and made.calls[-1].outcome == "ok"
 
 
 def _was_answered(call: Call) -> bool:

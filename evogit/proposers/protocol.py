@@ -38,8 +38,8 @@ def _unlimited() -> float:
     return float("inf")
 
 
-def _nothing_asked() -> Sequence[Asking]:
-    return ()
+def _nothing_asked() -> Mapping[str, Sequence[Asking]]:
+    return {}
 
 
 def _allowed(_: Edit) -> None:
@@ -67,21 +67,22 @@ class Request:
     left_usd: Callable[[], float] = _unlimited
     refusal: Callable[[Edit], str | None] = _allowed
     seed: int = 0
-    askings: Callable[[], Sequence[Asking]] = _nothing_asked
+    askings: Callable[[], Mapping[str, Sequence[Asking]]] = _nothing_asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What came of asking what costs time or money: an edit, or why there is none; the calls count in either case.
 
-    `choice` says which of several models was to be asked. `fatal` is what the agent has to end with.
+    `choices` say which of several models was to be asked, and with which prompt. `fatal` is what the agent has to end
+    with.
     """
 
     calls: Sequence[Call]
     edit: Edit | None = None
     why: str = ""
     fatal: EvogitError | None = None
-    choice: Choice | None = None
+    choices: Mapping[str, Choice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

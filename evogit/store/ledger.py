@@ -98,23 +98,28 @@ class Ledger:
         donor: CommitId | None = None,
         size: int | None = None,
         calls: Sequence[Call] = (),
-        choice: Choice | None = None,
+        choices: Mapping[str, Choice] | None = None,
     ) -> Proposal:
         """Return the record of how a candidate was made; `seen` is what the snapshot knew when it was planned."""
         return Proposal(
             **self._header(), operator=plan.operator, use=self.writer.use, seed=plan.seed, outcome="candidate",
             params=dict(params), seen=dict(seen or {}), merge=merge, donor=donor, size=size,
-            calls=list(calls[-MAX_CALLS:]), choice=choice,
+            calls=list(calls[-MAX_CALLS:]), choices=dict(choices or {}),
         )  # fmt: skip
 
     def useless(
-        self, plan: Plan, seen: Mapping[str, int], why: str, calls: Sequence[Call] = (), choice: Choice | None = None
+        self,
+        plan: Plan,
+        seen: Mapping[str, int],
+        why: str,
+        calls: Sequence[Call] = (),
+        choices: Mapping[str, Choice] | None = None,
     ) -> Proposal:
         """Return the record of a plan that came to nothing."""
         return Proposal(
             **self._header(), operator=plan.operator, use=self.writer.use, seed=plan.seed, outcome="useless",
             parents=list(plan.parents), seen=dict(seen), why=commits.plain_text(why)[:256],
-            calls=list(calls[-MAX_CALLS:]), choice=choice,
+            calls=list(calls[-MAX_CALLS:]), choices=dict(choices or {}),
         )  # fmt: skip
 
     def score(self, tree: TreeId, measured: Measurement, sandbox: str) -> Score:
