@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import fsum
 
 from evogit.model import CommitId, Direction
@@ -18,7 +18,7 @@ class Asking:
 
     `gain` is how much better the candidate is than the best of its parents and the base, relative to the larger of the
     two scores, from 0 to 2; 0 when it is not better, and when the edit is not this model's. `usd` and `tokens` are None
-    where nobody knows them.
+    where nobody knows them, and `usd` for a prompt.
     """
 
     name: str
@@ -75,9 +75,13 @@ def _of_models(made: Proposal, gain: float) -> Iterator[Asking]:
 
 
 def _of_prompt(made: Proposal, gain: float) -> Iterator[Asking]:
-    """Yield what the prompt had in one proposal, if there were several to choose from."""
+    """Yield what the prompt had in one proposal, if there were several to choose from.
+
+    Its cost is in tokens only: what they cost is a matter of the model it happened to go to.
+    """
     if PROMPT in made.choices:
-        yield from _of(made.choices[PROMPT].chosen, made.calls, gain if _is_edit(made) else 0.0)
+        for asking in _of(made.choices[PROMPT].chosen, made.calls, gain if _is_edit(made) else 0.0):
+            yield replace(asking, usd=None)
 
 
 def _of(name: str, calls: Sequence[Call], gain: float) -> Iterator[Asking]:
