@@ -303,7 +303,7 @@ def test_the_prompt_that_gains_more_is_used_more(toy: Checkout) -> None:
     asked = _proposals(here)
     shown = document(here, "plan", "--agent", "smith")["shares"]
     assert list(shown) == ["prompt"], "there is one model, and so nothing to choose"
-    assert shown["prompt"]["bold"] > 0.8
+    assert shown["prompt"]["bold"] > 0.6, "even where the other was used once only"
     questions = [said["messages"][1]["content"] for said in server.asked]
     bold = sum(len(made["calls"]) for made in asked if made["choices"]["prompt"]["chosen"] == "bold")
     assert sum("Be bold" in question for question in questions) == bold
