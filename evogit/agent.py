@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 
 from evogit import attempts
-from evogit.asking import Reflector
 from evogit.branch import Branch
 from evogit.drafting import Draft, Drafter, Means, Useless
 from evogit.errors import EvaluatorBroken, ProposerBroken, RefMoved, StorageError
-from evogit.evaluation import Meter
-from evogit.model import AgentName, CommitId, Measurement, Operator, Plan, Status, TreeId
+from evogit.model import CommitId, Measurement, Operator, Plan, Status, TreeId
+from evogit.parts import Parts, World
 from evogit.phylogeny import Phylogeny, still_open, to_measure_again
-from evogit.planning import Planner, Policy, seed_of
-from evogit.proposers.protocol import Proposer, Resting
-from evogit.records import AnyRecord, Call, Score
+from evogit.planning import Planner, seed_of
+from evogit.proposers.protocol import Resting
+from evogit.records import AnyRecord, Score
 from evogit.reflection import Lookback
-from evogit.sandbox import NONE, Cancelled
-from evogit.stopping import Limits
+from evogit.sandbox import Cancelled
 from evogit.store import amendments, claims, epochs, humans
 from evogit.store.humans import Humans
 from evogit.store.ledger import Ledger, Writer, made_by
@@ -49,30 +47,6 @@ class Outcome(StrEnum):
     SCORED = "scored"
     NOTHING_NEW = "nothing new"
     WAITED = "waited"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """The decisions an agent is put together from, each one replaceable."""
-
-    proposer: Proposer
-    policy: Policy
-    meter: Meter
-    limits: Limits
-    sandbox: str = NONE
-    """What the meter measures in, as records say it."""
-    reflector: Reflector | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """What an agent cannot know by itself: time, rest, its luck, and whether it should go on."""
-
-    seed: int
-    clock: Callable[[], float]
-    sleep: Callable[[float], None]
-    stopped: Callable[[], str | None]
-    new_name: Callable[[], AgentName]
 
 
 class Agent:
@@ -263,7 +237,7 @@ class Agent:
     def _evolve(self) -> Outcome:
         for _ in range(_TRIES):
             self.graph.refresh()
-            self._seen = self.snapshot.seen()  # now: the look at what is left of a budget takes in more
+            self._seen = self.snapshot.seen()  # now: while a model answers, or the budget is looked at, more gets known
             self._attempts.clear()
             seed = seed_of(self._world.seed, self.ledger.writer.agent, self._tried)
             self._tried += 1
@@ -275,7 +249,7 @@ class Agent:
                 self._world.sleep(_PAUSE_S)
                 return Outcome.WAITED
             if isinstance(draft, Useless):
-                self._give_up(plan, draft.why, draft.calls)
+                self._give_up(plan, draft)
                 if draft.fatal:
                     raise draft.fatal
                 if draft.calls:
@@ -292,7 +266,7 @@ class Agent:
                 return self._settle_for(known, plan, draft)
             if plan.operator is Operator.MERGE or draft.calls:
                 why = f"it gives the tree of {known[:12]}, which was measured"
-                self._give_up(plan, why, draft.calls)
+                self._give_up(plan, Useless(why, draft.calls, choices=draft.choices))
                 if draft.calls:
                     return self._paid_in_vain(why)
         return Outcome.NOTHING_NEW
@@ -316,7 +290,7 @@ class Agent:
     def _settle_for(self, known: CommitId, plan: Plan, draft: Draft) -> Outcome:
         """Record what it cost to come to a candidate that the proposer has had measured on its way."""
         self._in_vain = 0
-        proposal = self.ledger.proposal(plan, draft.params, self._seen, calls=draft.calls)
+        proposal = self.ledger.proposal(plan, draft.params, self._seen, calls=draft.calls, choices=draft.choices)
         self._write(known, [proposal], f"evogit: end with {known[:12]}\n")
         return Outcome.SCORED
 
@@ -354,7 +328,14 @@ class Agent:
         commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor, body=draft.body, models=draft.models)
         size = self._drafter.size(plan, draft, tree) if measured is None or self._may_lead(measured) else None
         proposal = self.ledger.proposal(
-            plan, draft.params, self._seen, draft.merge, donor=draft.donor, size=size, calls=draft.calls
+            plan,
+            draft.params,
+            self._seen,
+            draft.merge,
+            donor=draft.donor,
+            size=size,
+            calls=draft.calls,
+            choices=draft.choices,
         )
         self._own.add(commit)
         if measured is None:
@@ -370,9 +351,9 @@ class Agent:
         best = self.snapshot.best_value
         return measured.value is not None and (best is None or not self.snapshot.is_better(best, measured.value))
 
-    def _give_up(self, plan: Plan, why: str, calls: Sequence[Call] = ()) -> None:
+    def _give_up(self, plan: Plan, found: Useless) -> None:
         """Record that a plan came to nothing, so that nobody tries it again, and what it cost."""
-        useless = self.ledger.useless(plan, self._seen, why, calls)
+        useless = self.ledger.useless(plan, self._seen, found.why, found.calls, found.choices)
         self._write(plan.parents[0], [useless], f"evogit: useless {plan.operator.value} of {plan.parents[0][:12]}\n")
 
     def _pack(self) -> None:

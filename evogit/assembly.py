@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from evogit import resources
-from evogit.agent import Agent, Parts, World
+from evogit.agent import Agent
 from evogit.asking import ModelProposer, Reflector
 from evogit.command_table import COMMAND
 from evogit.config import MODEL, Definition, ModelUse, Stop
@@ -20,6 +20,7 @@ from evogit.evaluation import CommandMeter, Context, instructions, preparing
 from evogit.evaluator_table import INSTRUCTIONS, Evaluator
 from evogit.llm import Caller, Failure, Known, Models
 from evogit.model import AgentName
+from evogit.parts import Parts, World
 from evogit.planning import Policy
 from evogit.proposers.command import Command, Workshop
 from evogit.proposers.protocol import Proposer
@@ -73,19 +74,22 @@ def proposer(definition: Definition, *, models: Models | None = None, workshop: 
                 "evogit.toml"
             )
         return ModelProposer(
-            models=models, template=template(definition), format=definition.format, repairs=definition.repairs,
-            fallback=_offline(definition.fallback) if definition.fallback else None,
+            models=models, templates=templates(definition), format=definition.format, repairs=definition.repairs,
+            fallback=_offline(definition.fallback) if definition.fallback else None, choosing=definition.choosing,
         )  # fmt: skip
     return _offline(definition.proposer, definition.step)
 
 
-def template(definition: Definition) -> str:
-    """Return the words of a definition's question: those of the prompt it names, or its own.
+def templates(definition: Definition) -> dict[str, str]:
+    """Return the words of a definition's questions by name: those of the prompts it names, or its own.
 
     Raises:
         ConfigError: there is no such prompt.
     """
-    named = definition.prompt or ""
+    return {name: _template(named) for name, named in definition.prompts.items()}
+
+
+def _template(named: str) -> str:
     known = resources.prompts()
     if named in known or "\n" in named:
         return known.get(named, named)

@@ -7,7 +7,7 @@ import math
 import re
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -34,6 +34,7 @@ _Count = Annotated[int, msgspec.Meta(ge=1)]
 _Positive = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
 _Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Prompt = Annotated[str, msgspec.Meta(min_length=1, max_length=32_768)]
 _AGENT_NAME = r"(?!person$|u$|u-|kept$|kept-)[a-z0-9][a-z0-9-]{0,40}"
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
@@ -113,11 +114,25 @@ class Definition(command_table.CommandKeys, frozen=True, kw_only=True, forbid_un
     reverts: _Share = 0.0
     widens: _Share = 0.0
     step: Annotated[float, msgspec.Meta(gt=0, le=3)] | None = None
-    prompt: Annotated[str, msgspec.Meta(min_length=1, max_length=32_768)] | None = None
+    prompt: (
+        _Prompt
+        | Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1, max_length=16)]
+        | Annotated[dict[_Text, _Prompt], msgspec.Meta(min_length=1, max_length=16)]
+        | None
+    ) = None
     format: Format = "blocks"
     repairs: Annotated[int, msgspec.Meta(ge=0, le=8)] = 2
     fallback: Literal["surgeon", "tuner"] | None = None
     reflects: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    choosing: Literal["bandit", "weights"] = "bandit"
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """The prompts of a question by name, each another name or a text; one that is a text alone is its own name."""
+        if isinstance(self.prompt, dict):
+            return self.prompt
+        named = (self.prompt or "",) if isinstance(self.prompt, str | None) else self.prompt
+        return {name: name for name in named}
 
 
 MEANINGS: Mapping[str, str] = {
@@ -133,17 +148,18 @@ MEANINGS: Mapping[str, str] = {
     "reverts": "share of the transplants that take back hunks of the parent's own, and take none over",
     "widens": "share of the other plans, at most, that start far from the best while it does not get better",
     "step": "how far the tuner's first step in a lineage goes, relative to a constant's size (0.3)",
-    "prompt": "for the proposer model: crossover, explorer, fixer, refiner, or a text of its own, Markdown for Jinja",
+    "prompt": "for the proposer model: crossover, explorer, fixer, refiner, or a text, Markdown for Jinja; or several",
     "format": "how a model writes edits: blocks (search and replace), function (whole ones), file (whole ones), diff",
     "repairs": "how often an answer that cannot be applied goes back to the model with the reason",
     "fallback": "what makes edits while no model answers, surgeon or tuner; without it the agent ends",
+    "choosing": "how one of several models or prompts is chosen: bandit (by what each gained for its cost) or weights",
     "reflects": "after how many scored proposals of its own it asks the model for lessons, 0: never",
     **command_table.MEANINGS,
 }
 """What each key of an agent definition means."""
 
 
-MODEL_KEYS = ("prompt", "format", "repairs", "fallback", "crosses", "reflects")
+MODEL_KEYS = ("prompt", "format", "repairs", "fallback", "choosing", "crosses", "reflects")
 """The keys that say something of asking a model, and nothing else."""
 
 
@@ -166,6 +182,7 @@ _WORDS: Mapping[str, Sequence[str]] = {
     "selection": get_args(Selection),
     "format": get_args(Format),
     "fallback": ("surgeon", "tuner"),
+    "choosing": ("bandit", "weights"),
 }
 
 
@@ -213,6 +230,8 @@ def _mistake_of_model(found: Definition) -> str | None:
     if found.proposer == MODEL:
         if found.prompt is None:
             return f"prompt is missing: proposer = {MODEL!r} asks with it, such as prompt = 'refiner'"
+        if not isinstance(found.prompt, str) and (wrong := _mistake_of_prompts(found.prompt)):
+            return f"prompt names {wrong}"
         if found.model:
             return (
                 f"model is for a tool; which models proposer = {MODEL!r} asks say --model, EVOGIT_MODEL or [[models]]"
@@ -226,6 +245,15 @@ def _mistake_of_model(found: Definition) -> str | None:
         "how a tool gets its task says prompt_by" if (named, found.proposer) == ("prompt", COMMAND) else "leave it out"
     )
     return f"{named} is for proposer = {MODEL!r}, and it is {found.proposer!r}; {hint}"
+
+
+def _mistake_of_prompts(named: Iterable[str]) -> str | None:
+    """Return what is wrong with the names of several prompts, or None."""
+    names = list(named)
+    if odd := next((name for name in names if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", name)), None):
+        return f"{odd!r}; use a-z, 0-9 and '-', and for a text of your own a table: prompt = {{ mine = '''…''' }}"
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return f"{twice!r} twice" if twice else None
 
 
 def _convert(content: bytes, kind: type[_StructT], where: str) -> _StructT:

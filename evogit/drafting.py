@@ -13,10 +13,10 @@ from evogit.hunks import Differences, Minimizer, Transplanter
 from evogit.merging import combine
 from evogit.merging.combine import meeting_point
 from evogit.model import CommitId, Craft, Edit, Operator, Plan, RepoPath, SourceFile, TreeId
-from evogit.phylogeny import Phylogeny, Trials
+from evogit.phylogeny import Phylogeny, Trials, askings
 from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Answer, Past, Proposer, Request, Resting
-from evogit.records import MAX_SIZE, Call, Merge, Score
-from evogit.store import commits, merge, trees
+from evogit.records import MAX_SIZE, Call, Choice, Merge, Score
+from evogit.store import commits, definitions, merge, trees
 from evogit.store.merge import Merged
 from evogit.store.repository import Repository
 from evogit.store.sizes import Rewritten
@@ -32,7 +32,8 @@ class Draft:
     """A candidate in the making: `write` writes its tree as fresh objects, each time it is called.
 
     `donor` is a candidate a change was taken from; `rewritten` are an edit's files, which tell the candidate's size.
-    `calls` are what it cost, `models` those that had part in it. `instead` is what was done in the place of the plan.
+    `calls` are what it cost, `models` those that had part in it, `choices` say which of several was to be asked, and
+    how. `instead` is what was done in the place of the plan.
     """
 
     write: Callable[[], TreeId]
@@ -45,6 +46,7 @@ class Draft:
     calls: Sequence[Call] = ()
     models: Sequence[str] = ()
     instead: Plan | None = None
+    choices: Mapping[str, Choice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Useless:
     why: str
     calls: Sequence[Call] = ()
     fatal: EvogitError | None = None
+    choices: Mapping[str, Choice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,11 +146,12 @@ class Drafter:
 
         def attempt(edit: Edit, model: str) -> Score | str:
             why = refusal(edit)
-            return why or self._means.attempt(plan, replace(self._draft(tree, edit, known, ()), models=[model]))
+            draft = self._draft(tree, edit, known, Answer(calls=()))
+            return why or self._means.attempt(plan, replace(draft, models=[model]))
 
         request = replace(
             self._request(commit, files), refusal=refusal, left_usd=self._means.left_usd, question=question,
-            attempt=attempt,
+            attempt=attempt, seed=plan.seed, askings=lambda: askings(self._graph, definitions.tools(self._task)),
         )  # fmt: skip
         found = self._proposer.propose(request, rng)
         if found is None or isinstance(found, Resting):
@@ -155,10 +159,11 @@ class Drafter:
         answer = found if isinstance(found, Answer) else Answer(calls=(), edit=found)
         why = answer.why if answer.edit is None else refusal(answer.edit)
         if answer.edit is not None and not why:
-            return self._draft(tree, answer.edit, known, answer.calls)
-        return Useless(why or "", answer.calls, answer.fatal) if answer.calls or answer.fatal else None
+            return self._draft(tree, answer.edit, known, answer)
+        is_nothing = not answer.calls and not answer.fatal
+        return None if is_nothing else Useless(why or "", answer.calls, answer.fatal, answer.choices)
 
-    def _draft(self, tree: TreeId, edit: Edit, known: Mapping[RepoPath, bytes], calls: Sequence[Call]) -> Draft:
+    def _draft(self, tree: TreeId, edit: Edit, known: Mapping[RepoPath, bytes], answer: Answer) -> Draft:
         rewritten = [
             Rewritten(path, self._sources.mode(path), known.get(path), content) for path, content in edit.files.items()
         ]
@@ -168,9 +173,10 @@ class Drafter:
             body=edit.body,
             params=edit.params,
             rewritten=rewritten,
-            calls=calls,
+            calls=answer.calls,
             # Those that gave no answer, or one of no use, had no part in it.
-            models=list(dict.fromkeys(call.model for call in calls if call.outcome == "ok")),
+            models=list(dict.fromkeys(call.model for call in answer.calls if call.outcome == "ok")),
+            choices=answer.choices,
         )
 
     def _cross(self, plan: Plan, rng: Random) -> Draft | Useless | Resting | None:

@@ -17,12 +17,16 @@ MAX_LINE_BYTES = 64 * 1024
 MAX_NOTE_BYTES = 4 * 1024 * 1024
 MAX_FEEDBACK_BYTES = 4 * 1024
 MAX_CALLS = 64
+MODEL, PROMPT = "model", "prompt"
+"""What there is to choose from, by the names `choices` has for it."""
 MAX_SIZE = 2**53
 """Greatest size of a difference: what every reader of JSON takes for a whole number."""
 
 _Hex40 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}$")]
 _Hex64 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _Short = Annotated[str, msgspec.Meta(max_length=256)]
+_Part = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Weight = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
@@ -89,13 +93,22 @@ def spent(calls: Iterable[Call]) -> float:
     return sum(call.usd for call in calls if call.usd is not None)
 
 
+class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What a proposal chose of several: by which shares it was drawn, and the weights that people gave."""
+
+    chosen: _Short
+    shares: Annotated[dict[_Short, _Part], msgspec.Meta(max_length=MAX_CALLS)]
+    weights: Annotated[dict[_Short, _Weight], msgspec.Meta(max_length=MAX_CALLS)]
+
+
 class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="proposal", gc=False):
     """How a candidate was made: the operator, its definition, the seed of the plan, and the operator's own numbers.
 
     `seen` says what the plan was made from: for each journal, the first sequence number that was not known yet. A
     useless proposal stands on its first planned parent, has all of them in `parents`, and says `why`. `donor` is the
     candidate a change was taken from, and `size` that of the difference from the base where the maker measured it.
-    `calls` are those of models, useless ones, too.
+    `calls` are those of models, useless ones, too; `choices` say which of several models was to be asked
+    first (`model`), and which prompt it was asked with (`prompt`).
     """
 
     operator: Operator
@@ -110,6 +123,7 @@ class Proposal(Record, frozen=True, kw_only=True, omit_defaults=True, tag="propo
     seen: dict[str, int] = {}
     why: _Short = ""
     calls: Annotated[list[Call], msgspec.Meta(max_length=MAX_CALLS)] = []
+    choices: Annotated[dict[_Short, Choice], msgspec.Meta(max_length=16)] = {}
 
 
 class Lesson(Record, frozen=True, kw_only=True, omit_defaults=True, tag="lesson", gc=False):

@@ -21,7 +21,7 @@ from evogit.model import (
     TreeId,
 )
 from evogit.phylogeny import Phylogeny
-from evogit.records import AnyRecord, Call, Verdict
+from evogit.records import AnyRecord, Call, Choice, Verdict
 from evogit.store import trees
 from evogit.store.ledger import Ledger, Writer
 from evogit.store.repository import open_repository
@@ -68,6 +68,8 @@ class Family:
         params: Mapping[str, float] | None = None,
         feedback: str = "",
         calls: Sequence[Call] = (),
+        choices: Mapping[str, Choice] | None = None,
+        is_measured: bool = True,
     ) -> CommitId:
         """Make a scored candidate; without `files` it differs from its first parent in a file of its own."""
         ledger = self._ledger(by)
@@ -82,15 +84,21 @@ class Family:
         measured = Measurement(
             status=status, value=value, instances=instances or {}, metrics=metrics or {}, feedback=feedback
         )
-        self._write(
-            by, commit, [ledger.proposal(plan, params or {}, calls=calls), ledger.score(tree, measured, "none")]
-        )
+        scores = [ledger.score(tree, measured, "none")] if is_measured else []
+        self._write(by, commit, [ledger.proposal(plan, params or {}, calls=calls, choices=choices), *scores])
         return commit
 
-    def give_up(self, *parents: CommitId, by: str = "a-1-000000", calls: Sequence[Call] = ()) -> None:
-        """Record that a merge of these came to nothing, after these questions to models."""
-        plan = Plan(operator=Operator.MERGE, parents=parents, seed=0)
-        self._write(by, parents[0], [self._ledger(by).useless(plan, {}, "a conflict", calls)])
+    def give_up(
+        self,
+        *parents: CommitId,
+        by: str = "a-1-000000",
+        calls: Sequence[Call] = (),
+        choices: Mapping[str, Choice] | None = None,
+    ) -> None:
+        """Record that a merge of these, or an edit that a model was asked for, came to nothing."""
+        operator = Operator.MERGE if len(parents) > 1 else Operator.MUTATE
+        plan = Plan(operator=operator, parents=parents, seed=next(self._made) if calls else 0)
+        self._write(by, parents[0], [self._ledger(by).useless(plan, {}, "a conflict", calls, choices)])
 
     def learn(
         self, text: str, *evidence: str, by: str = "a-1-000000", on: CommitId | None = None, calls: Sequence[Call] = ()

@@ -99,6 +99,17 @@ def test_every_key_of_a_definition_is_explained() -> None:
             'summary = "x"\nproposer = "model"\nprompt = "refiner"\ncommand = ["x"]',
             "d.toml: command is for proposer = 'command', and it is 'model'; leave it out",
         ),
+        (
+            'summary = "x"\nproposer = "model"\nprompt = ["fixer", "Be Quick"]',
+            "d.toml: prompt names 'Be Quick'; use a-z",
+        ),
+        ('summary = "x"\nproposer = "model"\nprompt = ["fixer", "fixer"]', "d.toml: prompt names 'fixer' twice"),
+        ('summary = "x"\nproposer = "model"\nprompt = { "A b" = "x" }', "d.toml: prompt names 'A b'; use a-z"),
+        (
+            'summary = "x"\nproposer = "model"\nprompt = "x"\nchoosing = "b"',
+            "choosing is 'b': use 'bandit' or 'weights'",
+        ),
+        ('summary = "x"\nproposer = "tuner"\nchoosing = "weights"', "d.toml: choosing is for proposer = 'model'"),
         ('summary = "x"\nproposer = "tuner"\nfallback = "tuner"', "d.toml: fallback is for proposer = 'model'"),
         ('summary = "x"\nproposer = "tuner"\nstep = 0', "d.toml: step is 0: "),
     ],

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +221,76 @@ def test_the_other_model_is_asked_when_one_fails(toy: Checkout) -> None:
 
 
 @pytest.mark.heavy
+def test_the_model_that_gains_more_for_its_money_is_asked_more(toy: Checkout) -> None:
+    """One goes up by 1, the other by a hundredth for ten times the price; each plan can be made again."""
+    (toy.path / "knobs.py").write_text("A = 1.0\n\n\ndef value():\n    return A\n")
+
+    def by(step: float) -> Callable[[int, list[dict[str, Any]]], Say]:
+        def script(number: int, messages: list[dict[str, Any]]) -> Say:
+            old = _shown(messages)
+            return Say(_EDIT.format(old=old, new=f"{float(old) + step + number / 1e6:.6f}"))
+
+        return script
+
+    with ModelServer(by(1.0)) as good, ModelServer(by(0.01)) as poor:
+        here = _checkout(toy, good, name="openai/good")
+        config = here.path / "evogit.toml"
+        config.write_text(config.read_text() + poor.table(name="openai/poor", price_in=100.0, price_out=1000.0))
+        here.evogit("run", "--agent", "smith:2", "--run", "r", "--evals", "30")
+    asked = proposals(here)
+    shown = document(here, "plan", "--agent", "smith")["shares"]
+    assert list(shown) == ["model"], "there is one prompt, and so nothing to choose"
+    assert shown["model"]["openai/good"] > 0.8, "whoever was asked how often: a good one that is cheap has the most"
+    choices = [made["choices"]["model"] for made in asked]
+    assert all(choice["weights"] == {"openai/good": 1.0, "openai/poor": 1.0} for choice in choices)
+    assert [choice["chosen"] for choice in choices] == [made["calls"][0]["model"] for made in asked]
+    first = min(asked, key=lambda made: made["at"])
+    assert first["choices"]["model"]["shares"] == {"openai/good": 0.5, "openai/poor": 0.5}, "nothing was known"
+    assert "of the questions  model openai/good" in here.evogit("plan", "--agent", "smith", "--draws", "9").stdout
+    assert "  asks with model openai/" in here.evogit("plan", "--agent", "smith").stdout
+    _assert_chosen_again(here, asked)
+
+
+def _assert_chosen_again(here: Checkout, asked: list[dict[str, Any]]) -> None:
+    """Check on some plans that they are made again from what was known, with the same choices, and that these show."""
+    edits = sorted((made for made in asked if made["outcome"] == "candidate"), key=lambda made: made["at"])
+    for made in edits[::5]:
+        again = document(here, "plan", "--replay", made["on"])
+        assert again["same"]
+        assert again["plan"]["chosen"] == {kind: choice["chosen"] for kind, choice in made["choices"].items()}
+    said = here.evogit("show", edits[0]["on"]).stdout
+    for kind, choice in edits[0]["choices"].items():
+        assert f"chosen   {kind} {choice['chosen']} by its share of {choice['shares'][choice['chosen']]:.0%}" in said
+
+
+@pytest.mark.heavy
+def test_the_prompt_that_gains_more_is_used_more(toy: Checkout) -> None:
+    """One of them is the repository's own; what it says is with the run, and the model listens to it."""
+    (toy.path / "knobs.py").write_text("A = 1.0\n\n\ndef value():\n    return A\n")
+
+    def script(number: int, messages: list[dict[str, Any]]) -> Say:
+        old, step = _shown(messages), 1.0 if "Be bold" in messages[1]["content"] else 0.0
+        return Say(_EDIT.format(old=old, new=f"{float(old) + step - number / 1e6:.6f}"))
+
+    with ModelServer(script) as server:
+        here = _checkout(toy, server)
+        prompts = here.path / ".evogit" / "agents" / "prompts"
+        prompts.mkdir()
+        (prompts / "bold.md").write_text('Be bold, [do not] "hesitate":\n{{ files }}\n')
+        definition = here.path / ".evogit" / "agents" / "smith.toml"
+        definition.write_text(_SMITH.replace('"refiner"', '["refiner", "bold"]'))
+        here.evogit("run", "--agent", "smith:2", "--run", "r", "--evals", "24")
+    asked = proposals(here)
+    shown = document(here, "plan", "--agent", "smith")["shares"]
+    assert list(shown) == ["prompt"], "there is one model, and so nothing to choose"
+    assert shown["prompt"]["bold"] > 0.6, "even where the other was used once only"
+    questions = [said["messages"][1]["content"] for said in server.asked]
+    bold = sum(len(made["calls"]) for made in asked if made["choices"]["prompt"]["chosen"] == "bold")
+    assert sum("Be bold" in question for question in questions) == bold
+    _assert_chosen_again(here, asked)
+
+
+@pytest.mark.heavy
 def test_a_paid_proposal_outlives_its_agent(toy: Checkout) -> None:
     """Killed while it evaluates; the next start scores what was paid for, and asks for nothing in its place."""
     slow = "if knobs.A != 1.0 and not os.path.exists(GO): time.sleep(600)\n"
@@ -280,6 +350,15 @@ def test_a_repository_has_prompts_of_its_own(toy: Checkout) -> None:
     shown = document(toy, "agents", "show", "refiner")
     assert shown["from"] == ".evogit/agents/prompts/refiner.md"
     assert shown["keys"]["prompt"]["value"] == 'Make it "better":\n{{ files }}\n'
+    several = prompts.parent / "several.toml"
+    several.write_text(_SMITH.replace('"refiner"', '[\n  "explorer",  # [bold]\n  "refiner",\n]'))
+    shown = document(toy, "agents", "show", "several")
+    assert shown["from"] == ".evogit/agents/several.toml and .evogit/agents/prompts/refiner.md"
+    wanted = {"explorer": "explorer", "refiner": 'Make it "better":\n{{ files }}\n'}
+    assert shown["keys"]["prompt"]["value"] == wanted
+    several.write_text(_SMITH.replace('"refiner"', '{ quick = "Be quick: {{ files }}\\n", refiner = "refiner" }'))
+    said = toy.evogit("agents", "show", "several", expect=2).stderr
+    assert "several.toml: write `prompt`, which names 'refiner', as a list of names on lines of its own" in said
 
 
 def test_offline_agents_import_no_litellm(toy: Checkout) -> None:

@@ -5,19 +5,20 @@ What cannot be applied goes back with the reason, a limited number of times; eve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 
 from msgspec import structs
 
 from evogit import replies
+from evogit.asking.choosing import all_shares, choose
 from evogit.errors import ConfigError, EvogitError
-from evogit.llm import Asked, Completion, Message, Models, Trouble
+from evogit.llm import BANDIT, Asked, Completion, Message, Models, Trouble
 from evogit.model import Edit, RepoPath
 from evogit.proposers import subjects
 from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Answer, Proposer, Request, Resting
-from evogit.records import Call, spent
+from evogit.records import MODEL, PROMPT, Call, spent
 
 LIMIT_TOKENS = 32_000
 """How long a question may be where the models' own limits are not set."""
@@ -31,16 +32,18 @@ _NOT_INHERITED = frozenset({OPERATION, PLACE, EDIT})
 
 @dataclass(slots=True, kw_only=True)
 class ModelProposer:
-    """Proposes what a model writes: `template` is its question's, `format` how it is to write edits.
+    """Proposes what a model writes: `templates` are those of its questions, `format` is how it is to write edits.
 
-    `repairs` is how often an answer goes back to it. `fallback` proposes while no model answers.
+    `repairs` is how often an answer goes back to it. `fallback` proposes while no model answers. `choosing` is how one
+    of several models or templates is chosen, as `shares` takes it.
     """
 
     models: Models
-    template: str
+    templates: Mapping[str, str]
     format: str
     repairs: int
     fallback: Proposer | None = None
+    choosing: str = BANDIT
 
     def propose(self, request: Request, rng: Random) -> Edit | Answer | Resting | None:
         """Return what came of asking a model for an edit of the parent, with all calls it took.
@@ -53,16 +56,29 @@ class ModelProposer:
         if not files:
             return None
         limit = self.models.smallest_context or LIMIT_TOKENS
-        return _Talk(self, request, rng, files, max(LEAST_TOKENS, limit)).answer()
+        weights = {MODEL: self.models.weights, PROMPT: dict.fromkeys(self.templates, 1.0)}
+        is_choice = any(len(given) > 1 for given in weights.values())
+        found = all_shares(weights, request.askings(), self.choosing) if is_choice else {}
+        choices, orders = choose(weights, found, request.seed)
+        made = _Talk(self, request, rng, files, orders, max(LEAST_TOKENS, limit)).answer()
+        return replace(made, choices=choices) if isinstance(made, Answer) else made
 
 
 class _Talk:
     """One conversation with one or more models about one parent."""
 
     def __init__(
-        self, proposer: ModelProposer, request: Request, rng: Random, files: dict[RepoPath, str], limit: int
+        self,
+        proposer: ModelProposer,
+        request: Request,
+        rng: Random,
+        files: dict[RepoPath, str],
+        orders: Mapping[str, Sequence[str]],
+        limit: int,
     ) -> None:
-        self._proposer, self._request, self._rng, self._files, self._limit = proposer, request, rng, files, limit
+        self._proposer, self._request, self._rng, self._files = proposer, request, rng, files
+        self._order, self._limit = orders[MODEL], limit
+        self._template = proposer.templates[orders[PROMPT][0]]
         self._calls: list[Call] = []
 
     def answer(self) -> Edit | Answer | Resting | None:
@@ -70,7 +86,7 @@ class _Talk:
         messages, why, halved = self._question(), "no answer could be applied", False
         left = self._proposer.repairs + 1
         while left:
-            asked = self._proposer.models.ask(messages, self._rng, self._may_call)
+            asked = self._proposer.models.ask(messages, self._order, self._may_call)
             self._calls += asked.calls
             if asked.answer is None:
                 if asked.failure and asked.failure.trouble is Trouble.CONTEXT and not halved:
@@ -91,7 +107,7 @@ class _Talk:
     def _question(self) -> list[Message]:
         said = replies.instructions(self._proposer.format)
         room = max(LEAST_TOKENS, self._limit - count_tokens(said))
-        return [Message("system", said), Message("user", self._request.question(self._proposer.template, room))]
+        return [Message("system", said), Message("user", self._request.question(self._template, room))]
 
     def _may_call(self, calls: Sequence[Call]) -> bool:
         room = len(self._calls) + len(calls) < _MAX_CALLS

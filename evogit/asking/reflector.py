@@ -11,7 +11,7 @@ from msgspec import structs
 from evogit import prompts, resources
 from evogit.asking.proposer import LEAST_TOKENS, LIMIT_TOKENS, count_tokens
 from evogit.errors import ConfigError
-from evogit.llm import Message, Models
+from evogit.llm import Message, Models, order
 from evogit.model import CommitId
 from evogit.prompts import Material
 from evogit.records import Call, spent
@@ -46,7 +46,10 @@ class Reflector:
             question = prompts.build(material, limit, count_tokens, resources.reflection())
         except ConfigError:
             return Reflection()  # a model that reads so little has nothing to look back on
-        asked = self.models.ask([Message("user", question)], rng, lambda calls: not calls and left_usd() > spent(calls))
+        by_weight = order(self.models.weights, rng)
+        asked = self.models.ask(
+            [Message("user", question)], by_weight, lambda calls: not calls and left_usd() > spent(calls)
+        )
         if asked.answer is None:
             return Reflection(calls=asked.calls)
         found = lessons(asked.answer.text, known) if asked.answer.is_whole else []

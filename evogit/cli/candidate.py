@@ -15,6 +15,7 @@ from rich.console import Console
 from evogit import assembly, promote
 from evogit.cli import confine, context
 from evogit.cli.context import Reading
+from evogit.cli.models import chosen_words
 from evogit.cli.output import console, gain, local_time, number, plain, print_json
 from evogit.cli.signals import StopSignals
 from evogit.model import Artifact, CommitId, Measurement, Status, TreeId
@@ -64,6 +65,8 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
         made = found.proposal
         numbers = "  ".join(f"{name}={amount:.4g}" for name, amount in sorted(made.params.items()))
         out.print(plain(f"made by  {made.agent} ({made.operator.value})  seed {made.seed}  {numbers}".rstrip()))
+        for kind, choice in made.choices.items():
+            out.print(plain(f"chosen   {kind} {chosen_words(choice)}"))
         for call in found.calls:
             out.print(plain(f"asked    {_called(call)}"))
         if made.donor:

@@ -90,7 +90,7 @@ def _look(found: Found, uses: Sequence[ModelUse]) -> list[str]:
         UsageError, NotAuthenticated: there is none, or one cannot be asked.
         ConfigError: there is no prompt of the name that the definition says.
     """
-    assembly.template(found.definition)
+    assembly.templates(found.definition)
     if not uses:
         assembly.proposer(found.definition)
     lines = []

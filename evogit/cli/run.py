@@ -164,7 +164,7 @@ def _models(
 ) -> list[str]:
     """Say which models are asked and what they cost; return the options that tell the agents."""
     chosen = models.chosen(wish.models, definition.config.models)
-    asking = [name for name, said in agents.items() if assembly.asks_models(said) and assembly.template(said)]
+    asking = [name for name, said in agents.items() if assembly.asks_models(said) and assembly.templates(said)]
     if not asking:
         if wish.models:
             raise UsageError("--model: none of these agents asks a model; name one that does: --agent explorer")

@@ -3,5 +3,8 @@
 from evogit.llm.caller import Caller
 from evogit.llm.messages import Completion, Failure, Known, Message, Trouble
 from evogit.llm.models import Asked, Models
+from evogit.llm.shares import BANDIT, order, shares
 
-__all__ = ["Asked", "Caller", "Completion", "Failure", "Known", "Message", "Models", "Trouble"]
+__all__ = [
+    "BANDIT", "Asked", "Caller", "Completion", "Failure", "Known", "Message", "Models", "Trouble", "order", "shares",
+]  # fmt: skip

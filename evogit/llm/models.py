@@ -1,11 +1,10 @@
-"""Several models with weights: which one is asked, how often, how long it is left alone after trouble."""
+"""Several models: how often one is asked again, how long it is left alone after trouble, and who is asked then."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from random import Random
 from typing import Protocol
 
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
@@ -57,7 +56,7 @@ class _Standing:
 
 @dataclass(slots=True)
 class Models:
-    """Asks the models by their weights; what fails is tried again, then left alone for a while, then another asked."""
+    """Asks the models in a given order; what fails is tried again, then left alone for a while, then another asked."""
 
     uses: Sequence[ModelUse]
     voice: Voice
@@ -75,11 +74,19 @@ class Models:
         """The fewest tokens one of them reads, where that is set."""
         return min((use.context_tokens - use.max_tokens for use in self.uses if use.context_tokens), default=None)
 
-    def ask(self, messages: list[Message], rng: Random, may_call: Callable[[Sequence[Call]], bool]) -> Asked:
-        """Return the first answer; `may_call` is told the calls made so far and says whether another may be made."""
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """What people gave each model, by its name."""
+        return {use.name: use.weight for use in self.uses}
+
+    def ask(self, messages: list[Message], order: Sequence[str], may_call: Callable[[Sequence[Call]], bool]) -> Asked:
+        """Return the first answer of these models, which are asked in this order.
+
+        `may_call` is told the calls made so far and says whether another may be made.
+        """
         calls: list[Call] = []
         failure: Failure | None = None
-        for standing in self._order(rng):
+        for standing in self._able(order):
             failed = self._persist(standing, messages, calls, may_call)
             if isinstance(failed, Asked):
                 self._rounds = 0
@@ -102,12 +109,11 @@ class Models:
         living = [standing.rests_until for standing in self._standings if not standing.refusal]
         return max(0.0, min(living, default=self.clock()) - self.clock())
 
-    def _order(self, rng: Random) -> list[_Standing]:
-        """Return those that may be asked now, the first drawn by weight, the others as they would be drawn next."""
+    def _able(self, order: Sequence[str]) -> list[_Standing]:
+        """Return those of these that may be asked now."""
         now = self.clock()
         able = [standing for standing in self._standings if not standing.refusal and standing.rests_until <= now]
-        # Efraimidis and Spirakis, "Weighted random sampling with a reservoir", IPL 97, 2006: the k-th of these keys.
-        return sorted(able, key=lambda standing: -(rng.random() ** (1 / standing.use.weight)))
+        return sorted(able, key=lambda standing: order.index(standing.use.name))
 
     def _persist(
         self,

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from evogit.errors import EvogitError
 from evogit.model import CommitId, Count, Edit, SourceFile
-from evogit.phylogeny import Phylogeny
-from evogit.records import Call, Score
+from evogit.phylogeny import Asking, Phylogeny
+from evogit.records import Call, Choice, Score
 
 OPERATION, PLACE, EDIT = "op", "place", "edit"
 """Params by which others learn from an edit: what was done, by a number no other proposer uses; in which part of which
@@ -38,6 +38,10 @@ def _unlimited() -> float:
     return float("inf")
 
 
+def _nothing_asked() -> Mapping[str, Sequence[Asking]]:
+    return {}
+
+
 def _allowed(_: Edit) -> None:
     return None
 
@@ -52,7 +56,8 @@ class Request:
 
     `feedback` and `instances` are what the evaluator said of the parent. `parent` and `family` are for a proposer that
     looks at more than the files, `question` writes what a model is asked from a template, in at most so many tokens.
-    `left_usd` looks how much of the budget is left, and `refusal` says why an edit may not become a candidate.
+    `left_usd` looks how much of the budget is left, and `refusal` says why an edit may not become a candidate. `seed`
+    is the plan's, and `askings` looks what came of asking models so far, by anybody.
     `attempt` measures an edit that a model had part in, as a candidate that is recorded whatever is proposed in the
     end, and returns its score, or why it was not measured.
     """
@@ -68,19 +73,23 @@ class Request:
     left_usd: Callable[[], float] = _unlimited
     refusal: Callable[[Edit], str | None] = _allowed
     attempt: Callable[[Edit, str], Score | str] = _unmeasured
+    seed: int = 0
+    askings: Callable[[], Mapping[str, Sequence[Asking]]] = _nothing_asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What came of asking what costs time or money: an edit, or why there is none; the calls count in either case.
 
-    `fatal` is what the agent has to end with.
+    `choices` say which of several models was to be asked, and with which prompt. `fatal` is what the agent has to end
+    with.
     """
 
     calls: Sequence[Call]
     edit: Edit | None = None
     why: str = ""
     fatal: EvogitError | None = None
+    choices: Mapping[str, Choice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evogit import config, resources
+from evogit.command_table import COMMAND
 from evogit.config import AgentUse
 from evogit.errors import ConfigError, UsageError
 from evogit.store import trees
@@ -22,6 +23,8 @@ PROMPTS = f"{FOLDER}/prompts"
 SHIPPED = "evogit"
 _OF_A_RUN = "run "
 _MAX_BYTES = 64 * 1024
+_ONE_PROMPT = rb"""(?m)^prompt[ \t]*=[ \t]*["'][^"'\r\n]*["']"""
+_SEVERAL_PROMPTS = rb"""(?m)^prompt[ \t]*=[ \t]*(?:\[(?:#[^\n]*|[^\]#])*\]|\{[^}]*\})"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,18 @@ def names(repo: Repository | None, task: Task | None = None) -> Sequence[str]:
     return sorted({*resources.definitions(), *_own(repo), *(task.definition.agents if task else ())})
 
 
+def tools(task: Task) -> frozenset[str]:
+    """Return the names of the definitions a run knows whose agents run a tool."""
+    found = set()
+    for name, text in {**resources.definitions(), **task.definition.agents}.items():
+        try:
+            if config.parse_definition(text, where=name).proposer == COMMAND:
+                found.add(name)
+        except ConfigError:
+            continue  # of a later version; whoever starts its agents is told
+    return frozenset(found)
+
+
 def to_freeze(repo: Repository, uses: Sequence[AgentUse], beside: Path | None = None) -> dict[str, bytes]:
     """Return the text of each definition that does not ship with evogit, by name: what a run needs to have with it.
 
@@ -117,24 +132,49 @@ def _parsed(name: str, text: bytes, origin: str) -> Found:
 
 
 def _with_own_prompt(repo: Repository | None, found: Found) -> Found:
-    """Return a definition with the repository's own prompt of that name written into it, so that a run keeps it."""
-    name = found.definition.prompt or ""
-    if repo is None or not config.is_agent_name(name):
+    """Return a definition with the repository's own prompts of its names written into it, so that a run keeps them."""
+    own = _own_prompts(repo, found.definition.prompts.values()) if repo else {}
+    if not own:
         return found
-    path = f"{PROMPTS}/{name}.md"
+    wanted = {name: own.get(named, named) for name, named in found.definition.prompts.items()}
+    if isinstance(found.definition.prompt, str):
+        pattern, value = _ONE_PROMPT, _toml(*wanted.values())
+    else:
+        pattern = _SEVERAL_PROMPTS
+        value = "{ " + ", ".join(f"{_toml(name)} = {_toml(text)}" for name, text in wanted.items()) + " }"
+    text = re.sub(pattern, lambda _: f"prompt = {value}".encode(), found.text, count=1)
+    paths = " and ".join(f"{PROMPTS}/{name}.md" for name in own)
     try:
-        template = _own_prompt(repo, path)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8") from error
-    if template is None:
-        return found
-    line = f"prompt = {json.dumps(template, ensure_ascii=False)}".encode()
-    text = re.sub(rb"""(?m)^prompt[ \t]*=[ \t]*["'][^"'\r\n]*["']""", lambda _: line, found.text, count=1)
-    origin = path if found.origin == SHIPPED else f"{found.origin} and {path}"
-    made = _parsed(found.name, text, origin)
-    if made.definition.prompt != template:
-        raise ConfigError(f"{found.origin}: write `prompt = {name!r}` on a line of its own, so that {path} can be used")
+        made = _parsed(found.name, text, paths if found.origin == SHIPPED else f"{found.origin} and {paths}")
+    except ConfigError:
+        made = found  # the pattern ended within a text
+    if list(made.definition.prompts.values()) != list(wanted.values()):
+        names = " and ".join(map(repr, own))
+        how = f"`prompt = {names}`" if pattern == _ONE_PROMPT else f"`prompt`, which names {names}, as a list of names"
+        raise ConfigError(f"{found.origin}: write {how} on lines of its own, so that {paths} can be used")
     return made
+
+
+def _toml(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _own_prompts(repo: Repository, named: Iterable[str]) -> dict[str, str]:
+    """Return the repository's own prompts of these names.
+
+    Raises:
+        ConfigError: one is not UTF-8.
+    """
+    found = {}
+    for name in filter(config.is_agent_name, named):
+        path = f"{PROMPTS}/{name}.md"
+        try:
+            text = _own_prompt(repo, path)
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} is not UTF-8") from error
+        if text is not None:
+            found[name] = text
+    return found
 
 
 def _own_prompt(repo: Repository, path: str) -> str | None:

@@ -12,7 +12,7 @@ import pygit2
 
 from evogit.errors import StorageError
 from evogit.model import AgentName, CommitId, Measurement, Plan, RunName, TreeId
-from evogit.records import MAX_CALLS, AnyRecord, Call, Lease, Lesson, Merge, Proposal, Score, Verdict
+from evogit.records import MAX_CALLS, AnyRecord, Call, Choice, Lease, Lesson, Merge, Proposal, Score, Verdict
 from evogit.store import commits, redaction
 from evogit.store.candidate import Candidate, Event
 from evogit.store.journal import Journal
@@ -98,20 +98,28 @@ class Ledger:
         donor: CommitId | None = None,
         size: int | None = None,
         calls: Sequence[Call] = (),
+        choices: Mapping[str, Choice] | None = None,
     ) -> Proposal:
         """Return the record of how a candidate was made; `seen` is what the snapshot knew when it was planned."""
         return Proposal(
             **self._header(), operator=plan.operator, use=self.writer.use, seed=plan.seed, outcome="candidate",
             params=dict(params), seen=dict(seen or {}), merge=merge, donor=donor, size=size,
-            calls=list(calls[-MAX_CALLS:]),
+            calls=list(calls[-MAX_CALLS:]), choices=dict(choices or {}),
         )  # fmt: skip
 
-    def useless(self, plan: Plan, seen: Mapping[str, int], why: str, calls: Sequence[Call] = ()) -> Proposal:
+    def useless(
+        self,
+        plan: Plan,
+        seen: Mapping[str, int],
+        why: str,
+        calls: Sequence[Call] = (),
+        choices: Mapping[str, Choice] | None = None,
+    ) -> Proposal:
         """Return the record of a plan that came to nothing."""
         return Proposal(
             **self._header(), operator=plan.operator, use=self.writer.use, seed=plan.seed, outcome="useless",
             parents=list(plan.parents), seen=dict(seen), why=commits.plain_text(why)[:256],
-            calls=list(calls[-MAX_CALLS:]),
+            calls=list(calls[-MAX_CALLS:]), choices=dict(choices or {}),
         )  # fmt: skip
 
     def lesson(self, text: str, evidence: Sequence[CommitId], model: str, seed: int, calls: Sequence[Call]) -> Lesson:

@@ -26,9 +26,10 @@ import msgspec
 from scene import Scene, environment
 
 from evogit import assembly, edits
-from evogit.agent import Agent, Parts, World
+from evogit.agent import Agent
 from evogit.config import Definition, Stop
 from evogit.model import Direction, Measurement, Status, TreeId, parse_run_name
+from evogit.parts import Parts, World
 from evogit.stopping import Limits
 from evogit.store import freeze, private, task
 from evogit.store.ledger import Writer

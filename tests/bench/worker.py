@@ -18,9 +18,10 @@ from random import Random
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any
 
-from evogit.agent import Agent, Parts, World
+from evogit.agent import Agent
 from evogit.config import Stop
 from evogit.model import Edit, Measurement, Status, TreeId
+from evogit.parts import Parts, World
 from evogit.planning import Policy
 from evogit.proposers.protocol import Request
 from evogit.sandbox import Job, Launcher

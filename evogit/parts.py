@@ -1,0 +1,38 @@
+"""What an agent is put together from, and what it cannot know by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from evogit.asking import Reflector
+from evogit.evaluation import Meter
+from evogit.model import AgentName
+from evogit.planning import Policy
+from evogit.proposers.protocol import Proposer
+from evogit.sandbox import NONE
+from evogit.stopping import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The decisions an agent is put together from, each one replaceable."""
+
+    proposer: Proposer
+    policy: Policy
+    meter: Meter
+    limits: Limits
+    sandbox: str = NONE
+    """What the meter measures in, as records say it."""
+    reflector: Reflector | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What an agent cannot know by itself: time, rest, its luck, and whether it should go on."""
+
+    seed: int
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    stopped: Callable[[], str | None]
+    new_name: Callable[[], AgentName]
