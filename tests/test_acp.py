@@ -91,7 +91,7 @@ _NAME = os.path.basename(sys.executable)
         ("one line", f"refused: {_NAME} said more than 8388608 bytes in one line"),
         ("asks and does not listen", f"refused: {_NAME} asks and does not listen"),
         ("silent", f"timeout: {_NAME} was not done after 3 s"),
-        ("lines", f"timeout: {_NAME} was not done after 3 s"),
+        pytest.param("lines", f"timeout: {_NAME} was not done after 3 s", marks=pytest.mark.heavy),
     ],
 )
 def test_what_comes_to_nothing_says_why_and_hangs_nobody(run: Run, how: str, why: str) -> None:

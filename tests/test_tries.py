@@ -133,7 +133,7 @@ def test_the_evaluation_does_not_count_as_the_tools_time(run: Run, tmp_path: Pat
     assert answer.edit is not None, answer.why
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", [pytest.param("none", marks=pytest.mark.heavy), "bwrap", "landlock"])
 def test_a_tool_is_ended_while_it_is_measured_if_it_takes_too_much(run: Run, kind: str) -> None:
     """The evaluation goes on to its end: what it says is worth as much as before."""
     ended: list[bool] = []
@@ -271,6 +271,7 @@ def test_tries_are_candidates_and_the_last_of_them_is_not_measured_again(
     toy.evogit("plan", "--replay", shown["commit"])  # what it was told of its tries was no part of the plan
 
 
+@pytest.mark.heavy
 def test_tries_count_as_evaluations_and_the_last_of_those_is_for_what_is_left(
     toy: Checkout, tool: Callable[..., Path]
 ) -> None:

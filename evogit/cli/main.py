@@ -30,7 +30,7 @@ _COMMANDS = {
     "best": ("candidate", "Show the best candidate"),
     "diff": ("candidate", "Show what a candidate changes"),
     "evaluate": ("candidate", "Measure a commit now"),
-    "try": ("trying", "Measure the work tree as it is, uncommitted"),
+    "try": ("trying", "Measure the work tree as it is"),
     "apply": ("land", "Stage a candidate's change as your own"),
     "pr": ("land", "Propose a candidate as a pull request"),
     "sync": ("sync", "Exchange runs with a remote"),

@@ -25,7 +25,7 @@ from evogit.store.task import Task
 @confine.sandbox_options
 @context.json_option
 def try_command(run: str | None, as_json: bool) -> None:
-    """Measure the files of your work tree as they are, uncommitted, with the evaluator of the run.
+    """Measure the work tree as it is, uncommitted, with the evaluator of the run.
 
     Nothing is recorded or committed. What counts is what an agent might change: editable text files, without new ones
     that Git ignores; all else is as in HEAD. Without a run, the evaluator is that of evogit.toml. Exit codes are those
