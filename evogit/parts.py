@@ -25,6 +25,7 @@ class Parts:
     sandbox: str = NONE
     """What the meter measures in, as records say it."""
     reflector: Reflector | None = None
+    """What has lessons drawn from time to time; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
