@@ -63,7 +63,7 @@ def main() -> None:
         table.add_column(heading, justify="right" if "wall" in heading or "CPU" in heading else "left")
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o755)
-        for imports in ("json", options.imports):
+        for imports in dict.fromkeys(("json", options.imports)):
             repository = Path(name) / imports.replace(", ", "-")
             trees = _make(repository, imports, options.candidates)
             for kind in ("none", "bwrap"):
