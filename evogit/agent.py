@@ -10,6 +10,7 @@ from evogit.branch import Branch
 from evogit.drafting import Draft, Drafter, Useless
 from evogit.errors import EvaluatorBroken, ProposerBroken, RefMoved, StorageError
 from evogit.evaluation import Meter
+from evogit.judging import Judge, Panel
 from evogit.model import AgentName, CommitId, Measurement, Operator, Plan, Status, TreeId
 from evogit.phylogeny import Phylogeny, still_open, to_measure_again
 from evogit.planning import Planner, Policy, seed_of
@@ -50,12 +51,13 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The decisions an agent is put together from, each one replaceable."""
+    """The decisions an agent is put together from, each one replaceable; without a judge others compare."""
 
     proposer: Proposer
     policy: Policy
     meter: Meter
     limits: Limits
+    judge: Judge | None = None
     sandbox: str = NONE
     """What the meter measures in, as records say it."""
 
@@ -80,7 +82,8 @@ class Agent:
         Raises:
             StorageError: the store cannot be read or written.
         """
-        self.snapshot = Snapshot(repo, task.run, task.definition.evaluator, task.definition.config.direction)
+        frozen = task.definition
+        self.snapshot = Snapshot(repo, task.run, frozen.evaluator, frozen.config.direction, base=frozen.base)
         self.snapshot.refresh()
         self.ledger = Ledger(repo, self.snapshot, writer)
         self.evaluated = 0
@@ -88,6 +91,7 @@ class Agent:
         self.graph = Phylogeny(repo, self.snapshot, task.definition.base)
         self._planner = Planner(repo, self.graph, parts.policy)
         self._drafter = Drafter(repo, task, self.graph, parts.proposer, self._left_usd)
+        self._panel = Panel(repo, self.graph, parts.judge, self._left_usd, world.seed)
         self._packer = Packer(repo)
         self._own = {c.id for c in self.snapshot.candidates.values() if made_by(c, writer.agent)}
         self._left = [c for c in self._own if not self.snapshot.candidates[c].is_judged]
@@ -144,6 +148,8 @@ class Agent:
             self._score(left)
         elif self._of_people:
             self._take_in(self._of_people.pop(0))
+        elif (waiting := self._panel.waiting(self.ledger.writer)) is not None:
+            self._compare(waiting)
         else:
             return self._evolve()
         return Outcome.SCORED
@@ -334,7 +340,9 @@ class Agent:
     def _may_lead(self, measured: Measurement) -> bool:
         """Return whether nothing known is better: between equals the size of the difference decides."""
         best = self.snapshot.best_value
-        return measured.value is not None and (best is None or not self.snapshot.is_better(best, measured.value))
+        if measured.value is None:
+            return measured.status is Status.OK  # a judge has not spoken yet
+        return best is None or not self.snapshot.is_better(best, measured.value)
 
     def _give_up(self, plan: Plan, why: str, calls: Sequence[Call] = ()) -> None:
         """Record that a plan came to nothing, so that nobody tries it again, and what it cost."""
@@ -364,7 +372,18 @@ class Agent:
             self._left.append(commit)
         if self._broken >= _BROKEN_IN_A_ROW:
             raise EvaluatorBroken(f"the evaluator broke {self._broken} times in a row: {measured.feedback}")
+        if measured.value is None and measured.status is Status.OK:
+            self._compare(commit)
         self._branch.follow(commit, measured.value, self.ledger.writer.agent)
+
+    def _compare(self, commit: CommitId) -> None:
+        """Have a candidate compared with others, and record what is said of it."""
+        for record, fatal in self._panel.compare(commit, self.task.goal, self.ledger):
+            self._write(commit, [record], f"evogit: compare {commit[:12]} with {record.than[:12]}\n")
+            self.graph.refresh()
+            if fatal:
+                raise fatal
+        self._branch.settle_in(self.ledger.writer.agent)
 
     def _write(self, commit: CommitId, records: list[AnyRecord], message: str) -> None:
         try:

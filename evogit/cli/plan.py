@@ -184,7 +184,9 @@ def _replay(reading: Reading, commit: CommitId, as_json: bool) -> None:
 def _again(reading: Reading, made: Proposal, evaluator: str | None) -> Plan | None:
     definition = reading.task.definition
     counted = evaluator or definition.evaluator
-    then = Snapshot(reading.repo, reading.task.run, counted, definition.config.direction, until=made.seen)
+    then = Snapshot(
+        reading.repo, reading.task.run, counted, definition.config.direction, base=definition.base, until=made.seen
+    )
     then.refresh()
     graph = Phylogeny(reading.repo, then, definition.base)
     graph.refresh()
