@@ -228,9 +228,11 @@ def encode(record: AnyRecord) -> bytes:
     if len(line) >= MAX_LINE_BYTES:
         raise ValueError(f"a record of {len(line)} bytes; a line holds at most {MAX_LINE_BYTES}")
     try:
-        _decode(line)  # msgspec writes NaN as null: what we cannot read back must not be stored
+        read = _decode(line)  # msgspec writes NaN as null: what we cannot read back must not be stored
     except msgspec.MsgspecError as error:
         raise ValueError(f"not a valid record: {error}") from error
+    if isinstance(record, Score) and isinstance(read, Score) and read.is_passed != record.is_passed:
+        raise ValueError(f"not a valid record: a score of {record.value}")
     return line + b"\n"
 
 
