@@ -327,7 +327,7 @@ def test_all_commands_work_where_there_is_a_judge(page: Callable[..., Checkout])
     for words in (["tree"], ["lineage"], ["plan"], ["log"], ["runs"], ["status"], ["evaluate", "best"], ["diff"]):
         here.evogit(*words)
     for one in dict.fromkeys(one["on"] for one in said):
-        assert "is what its agent knew" in here.evogit("plan", "--replay", one).stdout
+        assert "follows from what its agent knew" in here.evogit("plan", "--replay", one).stdout
     assert "whose preference proves no gain" in here.evogit("pr", expect=2).stderr
     assert "a judge gives no score" in here.evogit("doctor", "--eval", expect=2).stderr
     # What was compared is never dropped, and reads as before.
@@ -358,6 +358,7 @@ for name in ("EVOGIT_FIRST", "EVOGIT_SECOND"):
     (here.path / "judge.py").write_text('print("first")\n')
     (here.path / "page.txt").write_text("width = 300\n")
     mine = here.commit("A judge of mine")
+    here.git("checkout", "-q", "main")
     confined.evogit("run", "-n", "1", "--evals", "3", "--run", "r", timeout=300)
     verdicts = [one["verdicts"] for one in comparisons(here)]
     assert ["none", "none"] not in verdicts
@@ -385,7 +386,7 @@ def test_a_judge_that_looks_at_the_place_finds_all_alike(page: Callable[..., Che
 def test_a_judge_that_says_nothing_of_use_ends_the_run_with_its_words(page: Callable[..., Checkout]) -> None:
     here = page('print("I like both")\n')
     assert "its last line is 'I like both'" in here.evogit("doctor", expect=1).stdout
-    done = here.evogit("run", "-n", "1", "--evals", "40", "--run", "r")
+    done = here.evogit("run", "-n", "1", "--evals", "40", "--run", "r", expect=1)
     assert "the judge gave no answer 5 times in a row" in done.stderr
     said = comparisons(here)
     assert len(said) == 5
