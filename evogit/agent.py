@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from enum import StrEnum
 
 from evogit import attempts
 from evogit.branch import Branch
 from evogit.drafting import Draft, Drafter, Means, Useless
 from evogit.errors import EvaluatorBroken, ProposerBroken, RefMoved, StorageError
+from evogit.judging import Panel
 from evogit.model import CommitId, Measurement, Operator, Plan, Status, TreeId
-from evogit.parts import Parts, World
+from evogit.parts import Outcome, Parts, World
 from evogit.phylogeny import Phylogeny, still_open, to_measure_again
 from evogit.planning import Planner, seed_of
 from evogit.proposers.protocol import Resting
@@ -41,14 +41,6 @@ _IN_VAIN_IN_A_ROW = 5
 _PAUSE_S = 0.2
 
 
-class Outcome(StrEnum):
-    """What one step came to."""
-
-    SCORED = "scored"
-    NOTHING_NEW = "nothing new"
-    WAITED = "waited"
-
-
 class Agent:
     """One independent process of a run, for as long as that is measured by one evaluator."""
 
@@ -58,7 +50,8 @@ class Agent:
         Raises:
             StorageError: the store cannot be read or written.
         """
-        self.snapshot = Snapshot(repo, task.run, task.definition.evaluator, task.definition.config.direction)
+        frozen = task.definition
+        self.snapshot = Snapshot(repo, task.run, frozen.evaluator, frozen.config.direction, base=frozen.base)
         self.snapshot.refresh()
         self.ledger = Ledger(repo, self.snapshot, writer)
         self.evaluated = 0
@@ -68,6 +61,7 @@ class Agent:
         means = Means(left_usd=self._left_usd, attempt=self._attempt)
         self._drafter = Drafter(repo, task, self.graph, parts.proposer, means)
         self._lookback = Lookback(repo, self.graph, parts.reflector, self._left_usd) if parts.reflector else None
+        self._panel = Panel(repo, self.graph, parts.judge, self._left_usd, world.seed)
         self._packer = Packer(repo)
         self._own = {c.id for c in self.snapshot.candidates.values() if made_by(c, writer.agent)}
         self._left = [c for c in self._own if not self.snapshot.candidates[c].is_judged]
@@ -126,6 +120,8 @@ class Agent:
             self._score(left)
         elif self._of_people:
             self._take_in(self._of_people.pop(0))
+        elif (waiting := self._panel.waiting(self.ledger.writer)) is not None:
+            self._compare(waiting)
         else:
             return Outcome.WAITED if self._look_back() else self._evolve()
         return Outcome.SCORED
@@ -328,15 +324,9 @@ class Agent:
         commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor, body=draft.body, models=draft.models)
         size = self._drafter.size(plan, draft, tree) if measured is None or self._may_lead(measured) else None
         proposal = self.ledger.proposal(
-            plan,
-            draft.params,
-            self._seen,
-            draft.merge,
-            donor=draft.donor,
-            size=size,
-            calls=draft.calls,
+            plan, draft.params, self._seen, draft.merge, donor=draft.donor, size=size, calls=draft.calls,
             choices=draft.choices,
-        )
+        )  # fmt: skip
         self._own.add(commit)
         if measured is None:
             self._write(commit, [proposal], f"evogit: propose {commit[:12]}\n")
@@ -349,7 +339,9 @@ class Agent:
     def _may_lead(self, measured: Measurement) -> bool:
         """Return whether nothing known is better: between equals the size of the difference decides."""
         best = self.snapshot.best_value
-        return measured.value is not None and (best is None or not self.snapshot.is_better(best, measured.value))
+        if measured.value is None:
+            return measured.status is Status.OK  # a judge has not spoken yet
+        return best is None or not self.snapshot.is_better(best, measured.value)
 
     def _give_up(self, plan: Plan, found: Useless) -> None:
         """Record that a plan came to nothing, so that nobody tries it again, and what it cost."""
@@ -379,7 +371,18 @@ class Agent:
             self._left.append(commit)
         if self._broken >= _BROKEN_IN_A_ROW:
             raise EvaluatorBroken(f"the evaluator broke {self._broken} times in a row: {measured.feedback}")
+        if measured.value is None and measured.status is Status.OK:
+            self._compare(commit)
         self._branch.follow(commit, measured.value, self.ledger.writer.agent)
+
+    def _compare(self, commit: CommitId) -> None:
+        """Have a candidate compared with others, and record what is said of it."""
+        for record, fatal in self._panel.compare(commit, self.task.goal, self.ledger):
+            self._write(commit, [record], f"evogit: compare {commit[:12]} with {record.than[:12]}\n")
+            self.graph.refresh()
+            if fatal:
+                raise fatal
+        self._branch.settle_in(self.ledger.writer.agent)
 
     def _write(self, commit: CommitId, records: list[AnyRecord], message: str) -> None:
         try:

@@ -18,6 +18,7 @@ from evogit.config import MODEL, Definition, ModelUse, Stop
 from evogit.errors import ConfigError, UsageError
 from evogit.evaluation import CommandMeter, Context, instructions, preparing
 from evogit.evaluator_table import INSTRUCTIONS, Evaluator
+from evogit.judging import CommandJudge, Judge, ModelJudge
 from evogit.llm import Caller, Failure, Known, Models
 from evogit.model import AgentName
 from evogit.parts import Parts, World
@@ -196,6 +197,33 @@ def aside(
         scratch.remove(folder)
 
 
+def judge(
+    repo: Repository,
+    task: Task,
+    folder: Path,
+    launcher: Launcher,
+    caller: Mapping[str, str],
+    models: Models | None = None,
+) -> Judge | None:
+    """Return what compares candidates of this task, in folders below `folder`; None where there is nothing to ask.
+
+    `models` are those that may be asked.
+
+    Raises:
+        Untrusted: its definition came from elsewhere, and nobody here said that it may run.
+    """
+    evaluator = task.definition.config.evaluator
+    if evaluator.asks_models and models is not None:
+        return ModelJudge(repo=repo, definition=task.definition, models=models)
+    if evaluator.judge is None or evaluator.judge.command is None:
+        return None
+    trust.require(repo, task)
+    return CommandJudge(
+        evaluator, lambda root: Export(repo, task.definition, root, launcher.owner), folder / "judge", launcher, caller,
+        lambda: preparing.supplies(repo, task, launcher, caller),
+    )  # fmt: skip
+
+
 class Crew:
     """An agent with the name, the folder and the guard process it holds; `close` gives them back."""
 
@@ -222,6 +250,7 @@ class Crew:
             policy=policy(definition),
             meter=meter(repo, task, self._folder, self._launcher, invocation.environment),
             limits=Limits(invocation.stop, invocation.session, invocation.clock),
+            judge=self._judge(task),
             sandbox=self._launcher.kind,
             reflector=self._reflector(),
         )
@@ -268,7 +297,9 @@ class Crew:
         self._launcher.end_companions()  # a server of the evaluator before
         measuring = meter(self._repo, old.task, self._folder, self._launcher, self._environment)
         self._parts.limits.begin_epoch()
-        self._parts = replace(self._parts, meter=measuring, proposer=self._proposer(old.task))
+        self._parts = replace(
+            self._parts, meter=measuring, judge=self._judge(old.task), proposer=self._proposer(old.task)
+        )
         writer = replace(old.ledger.writer, evaluator=old.task.definition.evaluator)
         self.agent = Agent(self._repo, old.task, writer, self._parts, self._world)
         self._before += old.evaluated
@@ -290,6 +321,9 @@ class Crew:
     def _reflector(self) -> Reflector | None:
         every = self._definition.reflects
         return Reflector(models=self._models, every=every) if every and self._models else None
+
+    def _judge(self, task: Task) -> Judge | None:
+        return judge(self._repo, task, self._folder, self._launcher, self._environment, self._models)
 
     def _another_name(self) -> AgentName:
         self._names.append(private.free_name(self._repo, self._task.run, self._use))

@@ -16,7 +16,7 @@ import msgspec
 from evogit import command_table
 from evogit.command_table import COMMAND
 from evogit.errors import ConfigError
-from evogit.evaluator_table import Evaluator, Mode, ResultKind, Stage, mistake
+from evogit.evaluator_table import Evaluator, Judge, Mode, ResultKind, Stage, mistake
 from evogit.evaluator_table import digest as evaluator_digest
 from evogit.model import Direction
 from evogit.model_table import ModelUse
@@ -177,6 +177,7 @@ _WORDS: Mapping[str, Sequence[str]] = {
     "direction": tuple(Direction),
     "evaluator.result": get_args(ResultKind),
     "evaluator.mode": get_args(Mode),
+    "evaluator.judge.by": ("model",),
     "proposer": get_args(ProposerName),
     "prompt_by": get_args(command_table.PromptBy),
     "selection": get_args(Selection),
@@ -201,6 +202,11 @@ def parse(content: bytes, *, where: str = FILE_NAME) -> Config:
         raise ConfigError(
             f"{where}: direction is {found.direction.value!r}, and evaluator.result = {found.evaluator.result!r} "
             "is a cost, of which less is better: direction = 'minimize'"
+        )
+    if found.evaluator.judge and found.direction is not Direction.MAXIMIZE:
+        raise ConfigError(
+            f"{where}: direction is {found.direction.value!r}, and what evaluator.judge prefers has the higher rating: "
+            "leave it out"
         )
     if wrong_models := models_mistake(found.models):
         raise ConfigError(f"{where}: models {wrong_models}")
@@ -285,7 +291,8 @@ def _explain(message: str, table: dict[str, Any], kind: type[msgspec.Struct]) ->
         what = "expected a finite number"
     elif what.startswith("Invalid enum value"):
         words = _WORDS[path]
-        what = f"use {', '.join(repr(str(word)) for word in words[:-1])} or {str(words[-1])!r}"
+        others = ", ".join(repr(str(word)) for word in words[:-1])
+        what = f"use {others} or {str(words[-1])!r}" if others else f"use {str(words[-1])!r}"
     elif path.endswith(".function"):
         what = "expected a module and a function in it, such as 'bench:score'"
     elif ".preload[" in path:
@@ -301,7 +308,7 @@ def _join(path: str, key: str) -> str:
 
 
 def _all_keys(kind: type[msgspec.Struct]) -> set[str]:
-    structs = (kind, Evaluator, Stage, Stop, AgentUse, ModelUse) if kind is Config else (kind,)
+    structs = (kind, Evaluator, Judge, Stage, Stop, AgentUse, ModelUse) if kind is Config else (kind,)
     return {field.name for struct in structs for field in msgspec.structs.fields(struct)}
 
 

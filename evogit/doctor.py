@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from random import Random
 from typing import Literal
 
 from evogit import assembly
 from evogit.errors import EvogitError, UsageError
 from evogit.evaluation import CommandMeter, sight
+from evogit.judging import Exhibit, Question
 from evogit.model import Measurement, Status
-from evogit.sandbox import NONE, Sandbox
+from evogit.sandbox import NONE, Launcher, Sandbox
 from evogit.store import freeze, git, inspection, refs, repository, scratch, task
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
@@ -120,7 +123,8 @@ def _check_evaluator(repo: Repository, environment: Mapping[str, str], sandbox: 
         try:
             meter = assembly.meter(repo, unwritten, folder, launcher, environment)
             found = [
-                *_about_evaluator(repo, unwritten, meter), *_about_split(unwritten, meter, chosen.kind), *found,
+                *_about_evaluator(repo, unwritten, meter), *_about_split(unwritten, meter, chosen.kind),
+                *_about_judge(repo, unwritten, (folder, launcher), environment), *found,
             ]  # fmt: skip
         except EvogitError as error:
             found = [Finding("problem", "evaluator", str(error)), *found]
@@ -128,8 +132,11 @@ def _check_evaluator(repo: Repository, environment: Mapping[str, str], sandbox: 
 
 
 def _about_evaluator(repo: Repository, unwritten: task.Task, meter: CommandMeter) -> Iterator[Finding]:
-    first, second = (meter.measure(unwritten.base_tree) for _ in range(2))
     evaluator = unwritten.definition.config.evaluator
+    if evaluator.judge is not None:
+        yield from _about_gates(meter.measure(unwritten.base_tree), evaluator.gates)
+        return
+    first, second = (meter.measure(unwritten.base_tree) for _ in range(2))
     yield _about_measurements(first, second, "`repeat = 9` takes more turns" if evaluator.is_cost else _MEDIAN)
     if evaluator.is_cost and not evaluator.gates:
         yield Finding("warning", "evaluator", _UNGUARDED)
@@ -142,6 +149,38 @@ def _about_evaluator(repo: Repository, unwritten: task.Task, meter: CommandMeter
         seen = sight.look(repo, unwritten, meter, [first, second], _BUDGET_S)
         is_noisy = first.value != second.value
         yield from _about_sight(seen, evaluator.described(), repo, is_noisy=is_noisy)
+
+
+def _about_judge(
+    repo: Repository, unwritten: task.Task, places: tuple[Path, Launcher], environment: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Have HEAD compared with itself, which shows whether a judge that is a command answers at all."""
+    found = assembly.judge(repo, unwritten, *places, environment)
+    if found is None:
+        return
+    exhibit = Exhibit(tree=unwritten.base_tree)
+    question = Question(
+        goal=unwritten.definition.config.goal, first=exhibit, second=exhibit, left_usd=lambda: float("inf")
+    )
+    answer = found.ask(question, Random(0))
+    if answer.word == "none":
+        yield Finding("problem", "judge", answer.why)
+    elif answer.word == "tie":
+        yield Finding("ok", "judge", "it finds HEAD as good as itself")
+    else:
+        text = f"of HEAD and HEAD it prefers the {answer.word}: where places decide in both orders, it is a tie"
+        yield Finding("warning", "judge", text)
+
+
+def _about_gates(measured: Measurement, gates: Sequence[object]) -> Iterator[Finding]:
+    if measured.status is not Status.OK:
+        text = f"HEAD does not pass its gates ({measured.status.value}); mend them first\n{measured.feedback}"
+        yield Finding("problem", "evaluator", text)
+    elif not gates:
+        text = "nothing checks a candidate before it is compared: name commands under `gates`, such as a build or tests"
+        yield Finding("warning", "evaluator", text)
+    else:
+        yield Finding("ok", "evaluator", f"HEAD passes its gates ({measured.seconds:.3g} s)")
 
 
 def _about_split(unwritten: task.Task, meter: CommandMeter, kind: str) -> Iterator[Finding]:

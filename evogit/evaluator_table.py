@@ -35,13 +35,24 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     threshold: _Finite
 
 
+class Judge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`[evaluator] judge`: what compares two candidates where there is no number: a command, or language models.
+
+    A `command` finds them in the folders that EVOGIT_FIRST and EVOGIT_SECOND name, and the last line it prints is
+    `first`, `second` or `tie`. With `by` the models that the run may ask are asked.
+    """
+
+    command: Command | None = None
+    by: Literal["model"] | None = None
+
+
 class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[evaluator]`: what scores a candidate.
 
-    One of `command`, `pytest` and `function` (`module:name`) is there. `result` says where the score stands, or what
-    the command's cost is counted in: `pattern` belongs to `regex`, `junit` to `junit`. Limits are for each command run;
-    `timeout_s` is wall time in seconds. With mode `split` those that score see the files `trusted` names (patterns) and
-    no candidate; `worker` sees the candidate and none of those.
+    One of `command`, `pytest`, `function` (`module:name`) and `judge` is there. `result` says where the score stands,
+    or what the command's cost is counted in: `pattern` belongs to `regex`, `junit` to `junit`. Limits are for each
+    command run; `timeout_s` is wall time in seconds. With mode `split` those that score see the files `trusted` names
+    (patterns) and no candidate; `worker` sees the candidate and none of those.
     """
 
     mode: Mode = "command"
@@ -50,6 +61,7 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     trusted: tuple[_Text, ...] = ()
     pytest: _Text | None = None
     function: _Function | None = None
+    judge: Judge | None = None
     preload: tuple[_Module, ...] = ()
     result: ResultKind = "file"
     pattern: _Text | None = None
@@ -85,6 +97,12 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         yield from self.gates
         yield from self.scorers()
         yield from (self.worker,) if self.worker else ()
+        yield from (self.judge.command,) if self.judge and self.judge.command else ()
+
+    @property
+    def asks_models(self) -> bool:
+        """Whether candidates are compared by language models."""
+        return self.judge is not None and self.judge.by is not None
 
     def scorers(self) -> Iterator[Command]:
         """Yield the commands whose result is a score."""
@@ -108,6 +126,7 @@ class Evaluator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         said = [shown(command) for command in self.commands() if command is not self.worker]
         said += [] if self.pytest is None else [f"pytest {self.pytest}"]
         said += [] if self.function is None else [f"{self.function}()"]
+        said += ["a model's judgement"] if self.asks_models else []
         return " && ".join(said) + (f" beside {shown(self.worker)}" if self.worker else "")
 
     def protected(self) -> Iterator[str]:
@@ -139,8 +158,10 @@ def mistake(evaluator: Evaluator) -> tuple[str, str] | None:
 
 
 def _mistakes(evaluator: Evaluator) -> Iterator[tuple[str, str]]:
-    if sum(way is not None for way in (evaluator.command, evaluator.pytest, evaluator.function)) != 1:
-        yield "", "needs one of 'command', 'pytest' and 'function'"
+    ways = (evaluator.command, evaluator.pytest, evaluator.function, evaluator.judge)
+    if sum(way is not None for way in ways) != 1:
+        yield "", "needs one of 'command', 'pytest', 'function' and 'judge'"
+    yield from _judge_mistakes(evaluator)
     if evaluator.pytest is not None and evaluator.result not in ("file", "junit"):
         cost = "; for what tests cost: command = 'python -m pytest …'" if evaluator.is_cost else ""
         yield "result", f"is {evaluator.result!r}: pytest's result is always read as 'junit'; leave it out{cost}"
@@ -161,6 +182,17 @@ def _mistakes(evaluator: Evaluator) -> Iterator[tuple[str, str]]:
     for path in evaluator.carry:
         if not _is_inside(path):
             yield "carry", f"names {path!r}: expected paths inside the repository, without '..'"
+
+
+def _judge_mistakes(evaluator: Evaluator) -> Iterator[tuple[str, str]]:
+    judge = evaluator.judge
+    if judge is None:
+        return
+    if (judge.command is None) == (judge.by is None):
+        yield "judge", "needs a command, as in { command = 'python judge.py' }, or { by = 'model' }"
+    for key, default in (("mode", "command"), ("result", "file"), ("repeat", 1)):
+        if getattr(evaluator, key) != default:
+            yield key, f"is {getattr(evaluator, key)!r}, and a judge gives no number; leave it out"
 
 
 def _split_mistakes(evaluator: Evaluator) -> Iterator[tuple[str, str]]:

@@ -114,7 +114,8 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
 class Measurement:
     """What one evaluation of one tree said.
 
-    `seconds` is wall time. `value` is set exactly when `status` is `ok`. `artifacts_left_out` counts those that were
+    `seconds` is wall time. `value` is set exactly when `status` is `ok`, but where a judge compares candidates there is
+    none: `ok` then says that all gates and stages were passed. `artifacts_left_out` counts those that were
     there and are not among `artifacts`.
     """
 

@@ -1,12 +1,14 @@
-"""What an agent is put together from, and what it cannot know by itself."""
+"""What an agent is put together from, what it cannot know by itself, and what its steps come to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from evogit.asking import Reflector
 from evogit.evaluation import Meter
+from evogit.judging import Judge
 from evogit.model import AgentName
 from evogit.planning import Policy
 from evogit.proposers.protocol import Proposer
@@ -16,12 +18,13 @@ from evogit.stopping import Limits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The decisions an agent is put together from, each one replaceable."""
+    """The decisions an agent is put together from, each one replaceable; without a judge others compare."""
 
     proposer: Proposer
     policy: Policy
     meter: Meter
     limits: Limits
+    judge: Judge | None = None
     sandbox: str = NONE
     """What the meter measures in, as records say it."""
     reflector: Reflector | None = None
@@ -37,3 +40,11 @@ class World:
     sleep: Callable[[float], None]
     stopped: Callable[[], str | None]
     new_name: Callable[[], AgentName]
+
+
+class Outcome(StrEnum):
+    """What one step came to."""
+
+    SCORED = "scored"
+    NOTHING_NEW = "nothing new"
+    WAITED = "waited"

@@ -17,7 +17,7 @@ from evogit.evaluation import Meter
 from evogit.model import AgentName, CommitId, Measurement, TreeId, parse_agent_name
 from evogit.records import AnyRecord
 from evogit.sandbox import Cancelled
-from evogit.store import humans, leaks, private
+from evogit.store import comparing, humans, leaks, private
 from evogit.store.humans import PREFIX
 from evogit.store.ledger import PERSON, Ledger, Writer
 from evogit.store.private import Name
@@ -115,6 +115,50 @@ def give_verdict(
         return ledger.writer.agent
 
 
+def prefer(
+    repo: Repository, task: Task, snapshot: Snapshot, person: Person, commit: CommitId, over: CommitId, text: str
+) -> AgentName:
+    """Record that a person finds one candidate better than another, and return the journal it stands in.
+
+    Raises:
+        UsageError: the run has no judge, or one of the two may not be compared.
+        RepositoryError, StorageError: as for `pen`.
+    """
+    check_preference(task, snapshot, commit, over, text)
+    with pen(repo, task, snapshot, person) as ledger:
+        goal = comparing.goal_digest(task.goal)
+        said = ledger.comparison(over, ("first", "second"), "person", goal=goal, text=clean(text))
+        ledger.write(commit, [said], f"evogit: prefer {commit[:12]} to {over[:12]}\n")
+        return ledger.writer.agent
+
+
+def check_preference(task: Task, snapshot: Snapshot, commit: CommitId, over: CommitId, text: str) -> None:
+    """Check that a person's preference can be recorded.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if task.definition.config.evaluator.judge is None:
+        raise UsageError(
+            f"run {task.run} has no judge, its candidates are compared by their scores; to have descendants of one "
+            f"preferred: evogit verdict {commit[:12]} promote"
+        )
+    if commit == over:
+        raise UsageError(f"{commit[:12]} cannot be better than itself; name another one with --over")
+    for one in (commit, over):
+        found = snapshot.candidates.get(one)
+        if found is None or found.passed(snapshot.evaluator) is None:
+            raise UsageError(f"{one[:12]} has not passed the gates of run {task.run}, so it is compared with nothing")
+    _check_words(clean(text))
+
+
+def _check_words(words: str) -> None:
+    if len(words) > MAX_TEXT:
+        raise UsageError(f"the text has {len(words)} characters; at most {MAX_TEXT} are kept")
+    if kind := leaks.found(words.encode()):
+        raise UsageError(f"the text looks as if it holds {kind}; records are shared, so it is not taken")
+
+
 def clean(text: str) -> str:
     """Return a person's words without control characters; lines stay."""
     return _CONTROL.sub("", text).strip()
@@ -130,10 +174,7 @@ def check_verdict(repo: Repository, task: Task, snapshot: Snapshot, commit: Comm
     words, base = clean(text), task.definition.base
     if word == "comment" and not words:
         raise UsageError(f"a comment needs its TEXT: evogit verdict {commit[:12]} comment 'what to say'")
-    if len(words) > MAX_TEXT:
-        raise UsageError(f"the text has {len(words)} characters; at most {MAX_TEXT} are kept")
-    if kind := leaks.found(words.encode()):
-        raise UsageError(f"the text looks as if it holds {kind}; records are shared, so it is not taken")
+    _check_words(words)
     if word == "prune" and commit == base:
         raise UsageError(f"{commit[:12]} is the base: all candidates come of it; to end the run: evogit stop")
     if commit in snapshot.candidates or commit == base:

@@ -42,7 +42,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
 
 class Score(Record, frozen=True, kw_only=True, omit_defaults=True, tag="score", gc=False):
-    """One measurement of a candidate's tree by one evaluator; `seconds` is wall time."""
+    """One measurement of a candidate's tree by one evaluator; `seconds` is wall time.
+
+    `ok` without a value is said where a judge compares candidates: it passed the gates.
+    """
 
     status: Status
     value: float | None = None
@@ -58,8 +61,13 @@ class Score(Record, frozen=True, kw_only=True, omit_defaults=True, tag="score", 
     artifacts_left_out: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
-        if (self.status is Status.OK) != (self.value is not None):
+        if self.status is not Status.OK and self.value is not None:
             raise ValueError(f"status {self.status} with value {self.value}")
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether it says that a candidate may be compared with others, which then is what decides."""
+        return self.status is Status.OK and self.value is None
 
 
 class Merge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -153,6 +161,37 @@ class Verdict(Record, frozen=True, kw_only=True, omit_defaults=True, tag="verdic
     text: Annotated[str, msgspec.Meta(max_length=4096)] = ""
 
 
+Word = Literal["first", "second", "tie", "none"]
+"""Which of two was said to be better by the place in which it was shown; `none`: there was no answer of any use."""
+
+
+class Comparison(Record, frozen=True, kw_only=True, omit_defaults=True, tag="comparison", gc=False):
+    """The candidate it stands on, compared with another one, `than`, by the goal whose SHA-256 is `goal`.
+
+    `verdicts` are two: what was said when the candidate was shown first, and what when it was shown second. `seed` is
+    that of the order of asking. `calls` are those of models. `text` are a person's words, or why there was no answer.
+    """
+
+    than: _Hex40
+    evaluator: _Hex64
+    goal: _Hex64
+    by: Literal["command", "model", "person"]
+    verdicts: tuple[Word, Word]
+    seed: int = 0
+    text: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+    calls: Annotated[list[Call], msgspec.Meta(max_length=MAX_CALLS)] = []
+
+    @property
+    def points(self) -> float | None:
+        """1 when the candidate is better, 0 when the other one is, 0.5 for a tie, None where there is no answer.
+
+        What is preferred in one place only is preferred for its place, and that is a tie.
+        """
+        if "none" in self.verdicts:
+            return None
+        return {("first", "second"): 1.0, ("second", "first"): 0.0}.get(self.verdicts, 0.5)
+
+
 class Successor(Record, frozen=True, kw_only=True, omit_defaults=True, tag="successor", gc=False):
     """The journal it stands in stands for another one, that of the agent `of`, as it was at its commit `tip`."""
 
@@ -196,7 +235,7 @@ class Tombstone(Record, frozen=True, kw_only=True, omit_defaults=True, tag="tomb
     paid: list[Paid] = []
 
 
-AnyRecord = Score | Proposal | Lesson | Lease | Verdict | Successor | Tombstone
+AnyRecord = Score | Proposal | Lesson | Lease | Verdict | Comparison | Successor | Tombstone
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _decode: Callable[[bytes], AnyRecord] = msgspec.json.Decoder(AnyRecord).decode
@@ -217,9 +256,11 @@ def encode(record: AnyRecord) -> bytes:
     if len(line) >= MAX_LINE_BYTES:
         raise ValueError(f"a record of {len(line)} bytes; a line holds at most {MAX_LINE_BYTES}")
     try:
-        _decode(line)  # msgspec writes NaN as null: what we cannot read back must not be stored
+        read = _decode(line)  # msgspec writes NaN as null: what we cannot read back must not be stored
     except msgspec.MsgspecError as error:
         raise ValueError(f"not a valid record: {error}") from error
+    if isinstance(record, Score) and isinstance(read, Score) and read.is_passed != record.is_passed:
+        raise ValueError(f"not a valid record: a score of {record.value}")
     return line + b"\n"
 
 
@@ -268,5 +309,5 @@ def _is_foreign(line: bytes) -> bool:
 
 _KINDS: Mapping[str, type[Record]] = {
     **{"score": Score, "proposal": Proposal, "lesson": Lesson, "lease": Lease, "verdict": Verdict},
-    **{"successor": Successor, "tombstone": Tombstone},
+    **{"comparison": Comparison, "successor": Successor, "tombstone": Tombstone},
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from evogit import assembly, edits
-from evogit.errors import EvaluatorBroken
+from evogit.errors import EvaluatorBroken, UsageError
 from evogit.evaluation import Meter
 from evogit.evaluator_table import Evaluator, shown
 from evogit.hacks import CORPUS, Hack, Planted, Remedy, Subject
@@ -73,9 +73,12 @@ class Trials:
         Raises:
             Cancelled: the caller wants to stop.
             EvaluatorBroken: the base gets no score.
+            UsageError: a judge compares candidates, and there is no score to be won.
             StorageError: the base cannot be read.
         """
         self._repo, self._task, self._meter, self._confined = repo, unwritten, meter, confined
+        if unwritten.definition.config.evaluator.judge is not None:
+            raise UsageError("a judge gives no score that a trick could win; read what it prefers: evogit show")
         self._sign = -1 if unwritten.definition.config.direction is Direction.MINIMIZE else 1
         measured = [meter.measure(unwritten.base_tree) for _ in range(_ROUNDS)]
         for found in measured:

@@ -103,5 +103,8 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 def _values(records: dict[str, list[dict[str, Any]]], evaluator: str) -> dict[str, float]:
     ours = {commit: [r for r in found if r.get("evaluator") == evaluator] for commit, found in records.items()}
-    scores = {commit: [r["value"] for r in found if r.get("status") == "ok"] for commit, found in ours.items()}
+    scores = {
+        commit: [r["value"] for r in found if r.get("status") == "ok" and "value" in r]
+        for commit, found in ours.items()
+    }
     return {commit: median(values) for commit, values in scores.items() if values}

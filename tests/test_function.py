@@ -459,7 +459,7 @@ def test_commands_work_with_a_function(toy: Checkout, kind: str) -> None:
     [
         ("function = 'bench'", "evaluator.function is 'bench': expected a module and a function in it, such as "),
         ("function = 'a-b:c'", "evaluator.function is 'a-b:c': expected a module and a function in it, such as "),
-        ("function = 'a:b'\npytest = 'x'", "evaluator needs one of 'command', 'pytest' and 'function'"),
+        ("function = 'a:b'\npytest = 'x'", "evaluator needs one of 'command', 'pytest', 'function' and 'judge'"),
         ("function = 'a:b'\nresult = 'junit'", "evaluator.result is 'junit': a function's result is what it returns"),
         ("command = 'a'\npreload = ['numpy']", "evaluator.preload is there without 'function'"),
         ("function = 'a:b'\npreload = ['os; x']", "evaluator.preload[0] is 'os; x': expected the name of a module"),

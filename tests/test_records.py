@@ -73,7 +73,7 @@ def test_any_text_and_number_survives(record: Score) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"  \t", b"good!", b"\xff", b"[1]", b'{"v":2,"kind":"score","new":1}', b'{"v":1,"kind":"comparison"}']
+    "line", [b"", b"  \t", b"good!", b"\xff", b"[1]", b'{"v":2,"kind":"score","new":1}', b'{"v":1,"kind":"lesson"}']
 )
 def test_lines_of_others_are_skipped(line: bytes) -> None:
     assert decode(line) is None
@@ -90,7 +90,6 @@ def test_lines_of_others_are_skipped(line: bytes) -> None:
         encode(score()).replace(b'"value":1.5', b'"value":NaN'),
         encode(score()).replace(b'"value":1.5', b'"value":1e999'),
         encode(score()).replace(b'"value":1.5', b'"value":true'),
-        encode(score()).replace(b',"value":1.5', b""),
         encode(score()).replace(b'"status":"ok"', b'"status":"failed"'),
         encode(score()).replace(b"e" * 64, b"e" * 63),
         encode(score()).replace(b'"seq":3', b'"seq":-1'),
@@ -105,6 +104,14 @@ def test_broken_lines_are_told_apart_and_harm_no_other(line: bytes) -> None:
     assert [isinstance(record, Score) for record in found] == [True, False, True]
 
 
+def test_ok_without_a_value_says_that_the_gates_were_passed() -> None:
+    passed = decode(encode(score()).replace(b',"value":1.5', b""))
+    assert isinstance(passed, Score)
+    assert passed.is_passed
+    assert not score().is_passed
+    assert decode(encode(passed)) == passed
+
+
 def test_keys_of_later_versions_are_ignored() -> None:
     line = encode(score()).replace(b'"agent"', b'"a_key_of_2030":[1],"agent"')
     assert decode(line) == score()
@@ -115,5 +122,5 @@ def test_what_could_not_be_read_back_is_not_written() -> None:
         encode(score(value=float("nan")))
     with pytest.raises(ValueError, match="at most 65536"):
         encode(score(feedback="x" * MAX_LINE_BYTES))
-    with pytest.raises(ValueError, match="status ok with value None"):
-        msgspec.structs.replace(score(), value=None)
+    with pytest.raises(ValueError, match="status failed with value"):
+        msgspec.structs.replace(score(), status=Status.FAILED)

@@ -133,8 +133,8 @@ def test_an_exit_code_as_the_score(
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("", "evaluator needs one of 'command', 'pytest' and 'function'"),
-        ("command = 'x'\npytest = 'tests'", "evaluator needs one of 'command', 'pytest' and 'function'"),
+        ("", "evaluator needs one of 'command', 'pytest', 'function' and 'judge'"),
+        ("command = 'x'\npytest = 'tests'", "evaluator needs one of 'command', 'pytest', 'function' and 'judge'"),
         (
             "command = 'x'\nresult = 'xml'",
             "evaluator.result is 'xml': use 'file', 'stdout-json', 'regex', 'exit-code', 'junit', 'cpu-time', 'lines' "

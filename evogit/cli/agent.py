@@ -95,6 +95,8 @@ def agent_command(
     )
     crew = Crew(repo, task, invocation)
     out = console(stderr=True)
+    if task.definition.config.evaluator.asks_models and not invocation.models:
+        out.print(plain("no model is named, so this agent leaves its candidates for others, or people, to compare"))
     try:
         for line in crew.mended:
             out.print(plain(line))

@@ -19,7 +19,7 @@ from evogit.cli.models import chosen_words
 from evogit.cli.output import console, gain, local_time, number, plain, print_json
 from evogit.cli.signals import StopSignals
 from evogit.model import Artifact, CommitId, Measurement, Status, TreeId
-from evogit.records import Call, Merge, Score, Verdict
+from evogit.records import Call, Comparison, Merge, Score, Verdict
 from evogit.sandbox import Cancelled
 from evogit.store import commits, freeze, task
 from evogit.store.task import Task
@@ -50,7 +50,8 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
             {"commit": commit, "run": reading.task.run, "subject": reading.subject(commit), "parents": parents,
              "value": reading.value(commit), "proposal": proposal,
              "calls": msgspec.to_builtins(found.calls if found else []), "scores": msgspec.to_builtins(scores),
-             "verdicts": msgspec.to_builtins(found.verdicts if found else [])}
+             "verdicts": msgspec.to_builtins(found.verdicts if found else []),
+             "comparisons": msgspec.to_builtins(found.comparisons if found else [])}
         )  # fmt: skip
         return
     out = console()
@@ -77,6 +78,8 @@ def show_command(revision: str | None, run: str | None, as_json: bool) -> None:
             _show_merge(out, made.merge, parents, found.value(born), reading.measured_by(born))
     for verdict in found.verdicts if found else []:
         _show_verdict(out, verdict)
+    for comparison in found.comparisons if found else []:
+        _show_comparison(out, comparison, reading)
     for score in scores:
         _show_score(out, score, reading)
     if not scores:
@@ -96,6 +99,20 @@ def _show_verdict(out: Console, verdict: Verdict) -> None:
     said = f": {first}" if first else ""
     out.print(plain(f"{verdict.verdict:8} {local_time(verdict.at)}  by {verdict.agent}{said}"))
     for line in more:
+        out.print(plain(f"  | {line}"))
+
+
+def _show_comparison(out: Console, said: Comparison, reading: Reading) -> None:
+    """Say what came of a comparison, and what was said in each order where the two differ."""
+    words = {1.0: "better than", 0.0: "worse than", 0.5: "as good as", None: "not compared with"}[said.points]
+    place = len(set(said.verdicts)) == 1 and said.verdicts[0] in ("first", "second")
+    more = f" ({said.verdicts[0]} in either order)" if place else ""
+    epoch = reading.measured_by(said.evaluator)
+    other = f"; of {epoch}, and does not count" if epoch else ""
+    out.print(plain(f"compared {words} {said.than[:12]}{more}  by {said.agent} ({said.by}){other}"))
+    for call in said.calls:
+        out.print(plain(f"  asked  {_called(call)}"))
+    for line in said.text.splitlines():
         out.print(plain(f"  | {line}"))
 
 

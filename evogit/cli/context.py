@@ -247,7 +247,8 @@ def read_run(run: str | None) -> Reading:
     """
     repo = open_here()
     chosen = choose_task(repo, run)
-    snapshot = Snapshot(repo, chosen.run, chosen.definition.evaluator, chosen.definition.config.direction)
+    frozen = chosen.definition
+    snapshot = Snapshot(repo, chosen.run, frozen.evaluator, frozen.config.direction, base=frozen.base)
     snapshot.refresh()
     if chosen.problem:
         snapshot.problems["task"] = chosen.problem

@@ -15,7 +15,7 @@ from evogit.cli import confine, context
 from evogit.cli.context import Reading
 from evogit.cli.output import console, number, plain, print_json, safe
 from evogit.cli.signals import StopSignals
-from evogit.errors import EvogitError
+from evogit.errors import EvogitError, UsageError
 from evogit.gain import RULE, Trial
 from evogit.model import CommitId, Measurement, TreeId
 from evogit.pull_request import Proposal, Style
@@ -103,6 +103,11 @@ def pr_command(
     """
     signals = StopSignals()
     reading = context.read_run(run)
+    if reading.task.definition.config.evaluator.judge is not None:
+        raise UsageError(
+            f"run {reading.task.run} has a judge, whose preference proves no gain; look at `evogit diff`, stage it "
+            "with `evogit apply`, and propose it in your own words"
+        )
     proposal = pull_request.prepare(
         reading.repo, reading.task, reading.resolve(revision), style=Style(style), onto=onto
     )

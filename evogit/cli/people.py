@@ -12,9 +12,10 @@ import click
 
 from evogit import people
 from evogit.cli import context
-from evogit.cli.output import console, plain, print_json
+from evogit.cli.context import Reading
+from evogit.cli.output import console, number, plain, print_json
 from evogit.errors import UsageError
-from evogit.model import RunName
+from evogit.model import CommitId, RunName
 from evogit.people import Person, Word
 from evogit.store import amendments, leaks, repository
 from evogit.store.repository import Repository
@@ -48,32 +49,66 @@ def who(repo: Repository) -> Person:
 
 @click.command("verdict")
 @click.argument("revision", metavar="REV")
-@click.argument("word", metavar="promote|prune|comment", type=click.Choice(get_args(Word)))
+@click.argument("word", metavar="promote|prune|comment", default="")
 @click.argument("text", metavar="[TEXT]", default="")
+@click.option("--over", metavar="REV2", help="Where a judge compares candidates: REV is better than this one [TEXT]")
 @click.option("--dry-run", is_flag=True, help="Only check that it can be recorded")
 @context.run_option
 @context.json_option
-def verdict_command(revision: str, word: Word, text: str, dry_run: bool, run: str | None, as_json: bool) -> None:
-    """Say what you think of a candidate: promote it, prune it, or comment on it.
+def verdict_command(
+    revision: str, word: str, text: str, over: str | None, dry_run: bool, run: str | None, as_json: bool
+) -> None:
+    """Say what you think of a candidate: promote it, prune it, comment on it, or prefer it to another one.
 
     Agents prefer descendants of a promoted candidate as parents, and choose no pruned one nor what comes of it. Your
     last word on a candidate counts; one person's prune outweighs all promotions. The verdict stands in a journal of
     your own and can be seen with `evogit show` and `git log --notes='evogit/*'`. REV is a commit, an agent's name or
     `best`.
+
+    In a run with a judge, `evogit verdict REV --over REV2 'why'` says that one candidate is better than another. It
+    weighs as much as three comparisons of the judge's; of the same two your last word counts.
     """
     reading = context.read_run(run)
     person = who(reading.repo)
     commit = reading.resolve(revision)
-    people.check_verdict(reading.repo, reading.task, reading.snapshot, commit, word, text)
     journal = people.journal_name(reading.repo, person)
+    if over is not None:
+        _prefer(reading, person, commit, reading.resolve(over), _words_of(word, text), dry_run=dry_run, as_json=as_json)
+        return
+    chosen = next((known for known in get_args(Word) if known == word), None)
+    if chosen is None:
+        raise UsageError(f"{word!r} is not one of promote, prune and comment; with --over REV2 it takes only a TEXT")
+    people.check_verdict(reading.repo, reading.task, reading.snapshot, commit, chosen, text)
     if not dry_run:
-        people.give_verdict(reading.repo, reading.task, reading.snapshot, person, commit, word, text)
+        people.give_verdict(reading.repo, reading.task, reading.snapshot, person, commit, chosen, text)
     words = people.clean(text)
     if as_json:
         print_json({"run": reading.task.run, "commit": commit, "verdict": word, "text": words, "agent": journal})
         return
     verb = "would record" if dry_run else "recorded"
     console().print(plain(f"{verb} {word} on {commit[:12]} in {journal}: {_MEANINGS[word]}"))
+
+
+def _words_of(word: str, text: str) -> str:
+    if word and text:
+        raise UsageError(f"--over takes one text, and there are two: {word!r} and {text!r}; quote it as a whole")
+    return word or text
+
+
+def _prefer(
+    reading: Reading, person: Person, commit: CommitId, over: CommitId, text: str, *, dry_run: bool, as_json: bool
+) -> None:
+    people.check_preference(reading.task, reading.snapshot, commit, over, text)
+    journal = people.journal_name(reading.repo, person)
+    if not dry_run:
+        people.prefer(reading.repo, reading.task, reading.snapshot, person, commit, over, text)
+    if as_json:
+        found = {"run": reading.task.run, "commit": commit, "over": over, "text": people.clean(text), "agent": journal}
+        print_json({**found, "value": reading.value(commit), "over_value": reading.value(over)})
+        return
+    verb = "would record" if dry_run else "recorded"
+    now = "" if dry_run else f"; they are rated {number(reading.value(commit))} and {number(reading.value(over))} now"
+    console().print(plain(f"{verb} in {journal} that {commit[:12]} is better than {over[:12]}{now}"))
 
 
 @click.command("goal")

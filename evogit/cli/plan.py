@@ -244,7 +244,9 @@ def _again(reading: Reading, made: Proposal, evaluator: str | None) -> tuple[Pla
     """Return the plan, and what was to choose from, as they were when a proposal was made."""
     definition = reading.task.definition
     counted = evaluator or definition.evaluator
-    then = Snapshot(reading.repo, reading.task.run, counted, definition.config.direction, until=made.seen)
+    then = Snapshot(
+        reading.repo, reading.task.run, counted, definition.config.direction, base=definition.base, until=made.seen
+    )
     then.refresh()
     graph = Phylogeny(reading.repo, then, definition.base)
     graph.refresh()

@@ -165,14 +165,15 @@ def _models(
     """Say which models are asked and what they cost; return the options that tell the agents."""
     chosen = models.chosen(wish.models, definition.config.models)
     asking = [name for name, said in agents.items() if assembly.asks_models(said) and assembly.templates(said)]
-    if not asking:
+    judges = definition.config.evaluator.asks_models
+    if not asking and not judges:
         if wish.models:
             raise UsageError("--model: none of these agents asks a model; name one that does: --agent explorer")
         return []
     if not chosen:
+        who = f"agent {asking[0]} asks" if asking else "the judge of evogit.toml is"
         raise UsageError(
-            f"agent {asking[0]} asks a language model: name one with --model NAME, EVOGIT_MODEL, or [[models]] in "
-            "evogit.toml"
+            f"{who} a language model: name one with --model NAME, EVOGIT_MODEL, or [[models]] in evogit.toml"
         )
     size = sum(len(file.content) for file in lineup.editable_files(repo, definition))
     models.greet(out, chosen, size, stop.budget_usd)
@@ -218,7 +219,8 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _read(repo: Repository, chosen: Task) -> Reading:
-    snapshot = Snapshot(repo, chosen.run, chosen.definition.evaluator, chosen.definition.config.direction)
+    frozen = chosen.definition
+    snapshot = Snapshot(repo, chosen.run, frozen.evaluator, frozen.config.direction, base=frozen.base)
     snapshot.refresh()
     return Reading(repo, chosen, snapshot)
 

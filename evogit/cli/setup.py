@@ -81,6 +81,7 @@ def _render(
         "[evaluator]",
         f"command = {_string(score)}",
         f"timeout_s = {timeout:g}",
+        '# judge = { by = "model" }  # in the place of command: candidates are compared, by the goal',
         '# mode = "split"  # the command then runs apart from the candidate, and asks a worker for results',
         "",
         "# Which agents work is up to evogit, as long as nothing is said here; `evogit agents` lists them.",

@@ -78,6 +78,7 @@ def _status(reading: Reading) -> dict[str, object]:
         "takeover": asdict(over) if (over := takeover(reading.graph)) else None,
         "spent": asdict(reading.snapshot.spending.total),
         "lessons": len(lessons(reading.graph)),
+        "compared": _compared(reading),
         "waiting": _waiting(reading),
         "agents": _agents(reading),
         "operators": {name: asdict(row) for name, row in by_operator(reading.graph).items()},
@@ -123,15 +124,15 @@ def _agents(reading: Reading) -> list[dict[str, object]]:
     counts: Counter[str] = Counter()
     best: dict[str, float] = {}
     last: dict[str, str] = {}
-    for agent, score in _scores(reading):
+    for agent, score, value in _scores(reading):
         counts[agent] += 1
         if isinstance(score, Score):
             last[agent] = max(last.get(agent, ""), score.at)
         known = best.get(agent)
-        if score.evaluator != reading.snapshot.evaluator or score.value is None:
+        if score.evaluator != reading.snapshot.evaluator or value is None:
             continue
-        if known is None or reading.snapshot.is_better(score.value, known):
-            best[agent] = score.value
+        if known is None or reading.snapshot.is_better(value, known):
+            best[agent] = value
     made = by_agent(reading.graph)
     return [
         {
@@ -147,12 +148,25 @@ def _agents(reading: Reading) -> list[dict[str, object]]:
     ]
 
 
-def _scores(reading: Reading) -> Iterator[tuple[str, Score | Judged]]:
-    """Yield all scores with who gave them, what is left of those of dropped candidates included."""
+def _scores(reading: Reading) -> Iterator[tuple[str, Score | Judged, float | None]]:
+    """Yield all scores with who gave them and what they are worth, what is left of dropped candidates' included."""
     for candidate in reading.snapshot.candidates.values():
-        yield from ((score.agent, score) for score in candidate.scores)
+        for score in candidate.scores:
+            yield score.agent, score, candidate.ratings.get(score.evaluator) if score.is_passed else score.value
     for stones in reading.snapshot.dropped.values():
-        yield from ((stone.of, score) for stone in stones for score in stone.scores)
+        yield from ((stone.of, score, score.value) for stone in stones for score in stone.scores)
+
+
+def _compared(reading: Reading) -> dict[str, int] | None:
+    """Return how many comparisons count, by people and in all, and how many candidates wait for one; None: no judge."""
+    if reading.task.definition.config.evaluator.judge is None:
+        return None
+    known, evaluator = reading.snapshot.candidates.values(), reading.snapshot.evaluator
+    said = [
+        one for found in known for one in found.comparisons if one.evaluator == evaluator and one.points is not None
+    ]
+    waiting = sum(found.passed(evaluator) is not None and found.value(evaluator) is None for found in known)
+    return {"comparisons": len(said), "by_people": sum(one.by == "person" for one in said), "waiting": waiting}
 
 
 def _print(out: Console, reading: Reading) -> None:
@@ -172,6 +186,10 @@ def _print(out: Console, reading: Reading) -> None:
     all_of_them = len(known.candidates) + dropped
     pruned = f", {dropped} of them dropped since" if dropped else ""
     out.print(plain(f"scored   {known.evaluations} evaluations of {all_of_them} candidates{pruned}"))
+    if judged := _compared(reading):
+        people = f", {judged['by_people']} of them by people" if judged["by_people"] else ""
+        waits = f"; {judged['waiting']} candidates wait for one" if judged["waiting"] else ""
+        out.print(plain(f"compared {judged['comparisons']} comparisons{people}{waits}"))
     if known.spending.total.calls:
         out.print(plain(f"spent    {_spent(reading)}"))
     if learned := lessons(reading.graph):

@@ -14,7 +14,7 @@ from evogit.evaluation import artifacts, junit, pytest_command, results
 from evogit.evaluation.bench import Bench, Supplies
 from evogit.evaluation.cost import Costs
 from evogit.evaluation.function_server import FunctionServer
-from evogit.evaluation.reading import refusal, under
+from evogit.evaluation.reading import cut, refusal, said, under
 from evogit.evaluation.split import Split
 from evogit.evaluator_table import Command, Evaluator, Stage, shown
 from evogit.model import Direction, Measurement, Status, TreeId
@@ -131,10 +131,12 @@ class CommandMeter:
     def _measure(self, tree: TreeId) -> Measurement:
         seconds = 0.0
         reached: dict[str, float] = {}
+        wrote: list[str] = []
         for gate in self._evaluator.gates:
             self._bench.prepare(tree)
             outcome = self._bench.run(gate)
             seconds += outcome.seconds
+            wrote.append(f"$ {_short(shown(gate))}\n{said(outcome).strip()}".strip())
             refused = refusal(outcome, self._evaluator.timeout_s)
             if refused:
                 refused = artifacts.added(refused, self._bench.artifacts)
@@ -147,6 +149,10 @@ class CommandMeter:
             reached[f"stage {number}"] = measured.value
             if not self._is_enough(measured.value, stage):
                 return _short_of(number, measured, stage, self._context.direction, seconds)
+        if self._evaluator.judge is not None:
+            self._bench.prepare(tree)  # what cannot be exported cannot be shown to a judge either
+            feedback = cut("\n".join(wrote)).strip()
+            return Measurement(status=Status.OK, metrics=reached, feedback=feedback, seconds=seconds)
         runs: list[Measurement] = []
         for _ in range(self._evaluator.rounds):
             runs.append(self._score(tree, "command", self._evaluator.command))

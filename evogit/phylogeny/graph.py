@@ -191,7 +191,9 @@ class Phylogeny:
         if stale:
             self._judged[commit] = judged
         value, known = candidate.value(self.snapshot.evaluator), self._values.get(commit)
-        if value is None or value == known:
+        if value is None:
+            return self._values.pop(commit, None) is not None or stale
+        if value == known:
             return stale
         self._values[commit] = value
         if self._later:

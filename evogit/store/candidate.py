@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from evogit.model import CommitId, Status
-from evogit.records import AnyRecord, Call, Lease, Lesson, Proposal, Score, Verdict
+from evogit.records import AnyRecord, Call, Comparison, Lease, Lesson, Proposal, Score, Verdict
 
 
 @dataclass(slots=True)
@@ -27,10 +27,13 @@ class Candidate:
     leases: list[Lease] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     lessons: list[Lesson] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+    ratings: dict[str, float] = field(default_factory=dict)
+    """Its strength by each evaluator that has a judge, as all comparisons known now say it."""
 
     def records(self) -> Iterator[AnyRecord]:
         """Yield all records on it."""
-        for known in (self.scores, self.useless, self.leases, self.verdicts, self.lessons):
+        for known in (self.scores, self.useless, self.leases, self.verdicts, self.lessons, self.comparisons):
             yield from known
         if self.proposal:
             yield self.proposal
@@ -52,18 +55,21 @@ class Candidate:
         return [call for one in made for call in one.calls]
 
     def value(self, evaluator: str) -> float | None:
-        """Return its score by this evaluator: the median of its valid measurements, or None when it has none."""
+        """Return its score by this evaluator: the median of its valid measurements, or None when it has none.
+
+        Where the evaluator has a judge, it is the rating.
+        """
         values = sorted(
             score.value for score in self.scores if score.evaluator == evaluator and score.value is not None
         )
         if not values:
-            return None
+            return self.ratings.get(evaluator)
         middle = len(values) // 2
         return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
 
     def judged(self, evaluator: str) -> Score | None:
         """Return the measurement by this evaluator whose metrics and instances stand for all, or None."""
-        valid = [score for score in self.scores if score.evaluator == evaluator and score.value is not None]
+        valid = [score for score in self.scores if score.evaluator == evaluator and score.status is Status.OK]
         return min(valid, key=lambda score: (score.agent, score.seq), default=None)
 
     def first_at(self, evaluator: str) -> str:
@@ -99,6 +105,11 @@ class Candidate:
         """Return whether this evaluator has judged it; a broken evaluator has not."""
         return any(score.evaluator == evaluator and score.status is not Status.ERROR for score in self.scores)
 
+    def passed(self, evaluator: str) -> Score | None:
+        """Return the first measurement by which a judge of this evaluator may compare it, or None."""
+        found = [score for score in self.scores if score.evaluator == evaluator and score.is_passed]
+        return min(found, key=lambda score: (score.agent, score.seq), default=None)
+
     @property
     def is_judged(self) -> bool:
         """Whether any evaluator has judged it."""
@@ -113,7 +124,7 @@ class Event:
     record: AnyRecord
 
 
-def is_same_measurement(known: Score, record: Score) -> bool:
+def is_same_measurement(known: Score | Comparison, record: Score | Comparison) -> bool:
     """Return whether an agent that went on under a new name wrote again what it had written under its old one."""
     if known.at != record.at or known.agent == record.agent:
         return False

@@ -12,7 +12,20 @@ import pygit2
 
 from evogit.errors import StorageError
 from evogit.model import AgentName, CommitId, Measurement, Plan, RunName, TreeId
-from evogit.records import MAX_CALLS, AnyRecord, Call, Choice, Lease, Lesson, Merge, Proposal, Score, Verdict
+from evogit.records import (
+    MAX_CALLS,
+    AnyRecord,
+    Call,
+    Choice,
+    Comparison,
+    Lease,
+    Lesson,
+    Merge,
+    Proposal,
+    Score,
+    Verdict,
+    Word,
+)  # fmt: skip
 from evogit.store import commits, redaction
 from evogit.store.candidate import Candidate, Event
 from evogit.store.journal import Journal
@@ -146,6 +159,23 @@ class Ledger:
     def verdict(self, word: Literal["promote", "prune", "comment"], text: str) -> Verdict:
         """Return the record of what a person says of a candidate."""
         return Verdict(**self._header(), verdict=word, text=text)
+
+    def comparison(
+        self,
+        than: CommitId,
+        verdicts: tuple[Word, Word],
+        by: Literal["command", "model", "person"],
+        *,
+        goal: str,
+        seed: int = 0,
+        calls: Sequence[Call] = (),
+        text: str = "",
+    ) -> Comparison:
+        """Return the record of how a candidate compares with `than`: what was said when it was first, and second."""
+        return Comparison(
+            **self._header(), than=than, evaluator=self.writer.evaluator, goal=goal, by=by, verdicts=verdicts,
+            seed=seed, calls=list(calls[-MAX_CALLS:]), text=redaction.checked(text),
+        )  # fmt: skip
 
     def take_over(self, lost: Ledger) -> int:
         """Write again, as this agent's own, what `lost` had stored and its journal's ref no longer leads to.

@@ -81,7 +81,7 @@ def plan(
     `held` are the agents of this clone that are kept from running; journals of others of it stay (None: none does).
 
     Kept as well is what may not be dropped: what a journal that stays speaks of, what any branch or tag holds, what a
-    person said, what is not understood, and all these came from.
+    person said, what was compared, what is not understood, and all these came from.
 
     Raises:
         UsageError: there is no journal of a clone that is said to be gone.
@@ -92,7 +92,8 @@ def plan(
     made = Pruning(run, folded)
     anchors = {str(base), *chosen}
     for tip in staying.values():
-        anchors.update(change.commit for change in notes.changed(repo, None, journal.tree_of(repo, tip)))
+        for change in notes.changed(repo, None, journal.tree_of(repo, tip)):
+            anchors.update((change.commit, *tombs.compared_with(tombs.lines(repo, change.new))))
     rests = _read(repo, made, anchors)
     branches = _branches(repo, run, folded)
     anchors.update(_tips(repo, branches))
@@ -136,7 +137,7 @@ def _read(repo: Repository, made: Pruning, anchors: set[str]) -> dict[CommitId, 
             own = [line for line in said if not tombs.is_of_the_store(line)]
             found = tombs.rests(own, made.run, writers)
             if found is None:
-                anchors.add(change.commit)
+                anchors.update((change.commit, *tombs.compared_with(own)))
             elif own:
                 rests.setdefault(change.commit, {}).update(found)
     made.stands_for |= {agent: str(tip) for agent, tip in made.journals.items()}

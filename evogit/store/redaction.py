@@ -20,7 +20,7 @@ def shareable(measured: Measurement) -> Measurement:
     artifacts = {f"{number}" if leaks.found(name.encode("utf-8", "replace")) else name: _without_key(artifact)
                  for number, (name, artifact) in enumerate(measured.artifacts.items(), 1)}  # fmt: skip
     kept = replace(
-        measured, feedback=_checked(measured.feedback), metrics=_named_well(measured.metrics),
+        measured, feedback=checked(measured.feedback), metrics=_named_well(measured.metrics),
         instances=_named_well(measured.instances), artifacts=artifacts,
     )  # fmt: skip
     if artifacts and len(msgspec.json.encode(kept)) > MAX_LINE_BYTES - _FOR_THE_REST:
@@ -30,10 +30,11 @@ def shareable(measured: Measurement) -> Measurement:
 
 
 def _without_key(artifact: Artifact) -> Artifact:
-    return Artifact(bytes=artifact.bytes, text=_checked(artifact.text), sha256=artifact.sha256)
+    return Artifact(bytes=artifact.bytes, text=checked(artifact.text), sha256=artifact.sha256)
 
 
-def _checked(text: str) -> str:
+def checked(text: str) -> str:
+    """Return a text, or what is said in its place where it looks as if it held a key."""
     kind = leaks.found(text.encode("utf-8", "replace"))
     return f"left out: it looks as if it holds {kind}" if kind else text
 

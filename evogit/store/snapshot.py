@@ -16,6 +16,7 @@ from evogit.model import AgentName, CommitId, Direction, RunName, Status, TreeId
 from evogit.records import (
     MAX_NOTE_BYTES,
     AnyRecord,
+    Comparison,
     Lesson,
     Proposal,
     Score,
@@ -24,7 +25,7 @@ from evogit.records import (
     Verdict,
     decode_lines,
 )  # fmt: skip
-from evogit.store import notes, refs, successors
+from evogit.store import comparing, notes, refs, successors
 from evogit.store.candidate import Candidate, Event, is_same_measurement
 from evogit.store.journal import check_growth
 from evogit.store.ranking import Ranking
@@ -64,9 +65,12 @@ class Snapshot:
         evaluator: str,
         direction: Direction,
         *,
+        base: CommitId | None = None,
         until: Mapping[str, int] | None = None,
     ) -> None:
         """Begin with nothing known; `refresh` reads.
+
+        `base` is what the ratings of a judged run are relative to; without it there are none.
 
         `evaluator` is the digest whose scores count; other scores are kept but never compared with them. With `until`,
         only records below the sequence number it has for their writer are taken in: what somebody knew at some time.
@@ -82,6 +86,7 @@ class Snapshot:
         """What models learned, by anybody; questions that taught nothing are there, too."""
         self.direction = direction
         self._repo = repo
+        self._base = base
         self._until = until
         self._seen: dict[AgentName, _Seen] = {}
         self._put_off: dict[AgentName, _PutOff] = {}
@@ -93,6 +98,8 @@ class Snapshot:
         self._uncounted: dict[tuple[CommitId, str], int] = {}
         self._ranking = Ranking(direction)
         self._stale = False
+        self._unrated: set[str] = set()
+        """Evaluators of which a comparison, or a candidate to be compared, became known since ratings were made."""
         self.touched: list[CommitId] = []
         """The candidate of each record, as they became known: whoever remembers a place here finds what is new."""
 
@@ -155,7 +162,8 @@ class Snapshot:
 
     def discard(self, commit: CommitId, reason: str) -> None:
         """Forget a candidate whose objects cannot be read, and say why."""
-        self.candidates.pop(commit, None)
+        gone = self.candidates.pop(commit, None)
+        self._unrated.update(gone.ratings if gone else ())
         self.problems[commit] = reason
         self.touched.append(commit)
         self._stale = True
@@ -172,6 +180,7 @@ class Snapshot:
             events.extend(self._read_new(agent))
         if discover and self._retired:
             self._let_go(set(present))
+        self._rate()
         return events
 
     def take_own(self, agent: AgentName, tip: pygit2.Oid, tree: pygit2.Oid, events: list[Event]) -> None:
@@ -181,6 +190,7 @@ class Snapshot:
         self._next.setdefault(agent, 0)
         for event in events:
             self._learn(event, seen)
+        self._rate()
 
     def _list(self) -> list[AgentName]:
         found = (refs.parse_journal_ref(name) for name in refs.names(self._repo, refs.notes_prefix(self.run)))
@@ -291,6 +301,8 @@ class Snapshot:
             self._by_session[record.session] = self._by_session.get(record.session, 0) + 1
             if record.status is not Status.ERROR:
                 self._measured.setdefault((TreeId(record.tree), record.evaluator), event.commit)
+            if record.is_passed:
+                self._unrated.add(record.evaluator)
             self._rank(candidate)
         elif isinstance(record, Proposal) and record.outcome == "useless":
             self.spending.learn(event.commit, record)
@@ -304,6 +316,11 @@ class Snapshot:
             self.spending.learn(event.commit, record)
             self._add(self.lessons, record)
             self._add(candidate.lessons, record)
+        elif isinstance(record, Comparison):
+            if not any(known == record or is_same_measurement(known, record) for known in candidate.comparisons):
+                candidate.comparisons.append(record)
+                self.spending.learn(event.commit, record)
+                self._unrated.add(record.evaluator)
         else:
             self._add(candidate.leases, record)
 
@@ -349,6 +366,16 @@ class Snapshot:
                 self._uncounted.update({(commit, of): len(stone.scores) for of, stone in stones.items()})
                 self.touched.append(commit)
                 self._stale = True
+
+    def _rate(self) -> None:
+        """Make the ratings anew that new records may have changed; a change of one is news of its candidate."""
+        unrated, self._unrated = self._unrated, set()
+        if self._base is None:
+            return
+        for evaluator in unrated:
+            changed = comparing.rerate(self.candidates, self._base, evaluator)
+            self.touched += changed
+            self._stale = self._stale or bool(changed)
 
     def _rank(self, candidate: Candidate) -> None:
         value = None if self._stale else candidate.value(self.evaluator)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from evogit.model import CommitId
-from evogit.records import Lesson, Paid, Proposal, spent
+from evogit.records import Comparison, Lesson, Paid, Proposal, spent
 
 
-def paid(made: Proposal | Lesson) -> Paid:
-    """Return what a proposal or a lesson that has calls cost."""
+def paid(made: Proposal | Lesson | Comparison) -> Paid:
+    """Return what a record that has calls cost."""
     unknown = [call.usd is None and (call.tokens_out is not None or call.outcome == "ok") for call in made.calls]
     return Paid(at=made.at, seed=made.seed, calls=len(made.calls), usd=spent(made.calls), unknown=sum(unknown))
 
@@ -28,7 +28,7 @@ class Spent:
 
 @dataclass(slots=True)
 class Spending:
-    """The sum over the proposals and lessons of a run, in all and by agent.
+    """The sum over the proposals, lessons and comparisons of a run, in all and by agent.
 
     Records that an agent wrote again under a new name count once.
     """
@@ -37,13 +37,13 @@ class Spending:
     by_agent: dict[str, Spent] = field(default_factory=dict)
     _known: set[tuple[CommitId, str, int]] = field(default_factory=set)
 
-    def learn(self, commit: CommitId, made: Proposal | Lesson) -> None:
-        """Add what the calls of one proposal or lesson cost."""
+    def learn(self, commit: CommitId, made: Proposal | Lesson | Comparison) -> None:
+        """Add what the calls of one record cost."""
         if made.calls:
             self.learn_paid(commit, made.agent, paid(made))
 
     def learn_paid(self, commit: CommitId, agent: str, cost: Paid) -> None:
-        """Add what one proposal of an agent cost, which may be dropped since."""
+        """Add what one record of an agent cost, which may be dropped since."""
         key = (commit, cost.at, cost.seed)
         if key in self._known:
             return

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pygit2
 
 from evogit.model import CommitId, Operator, RunName
-from evogit.records import AnyRecord, Judged, Lease, Paid, Proposal, Score, Successor, Tombstone, decode, decode_note
+from evogit.records import (
+    AnyRecord,
+    Comparison,
+    Judged,
+    Lease,
+    Paid,
+    Proposal,
+    Score,
+    Successor,
+    Tombstone,
+    decode,
+    decode_note,
+)
 from evogit.store import git, notes, spending, trees
 from evogit.store.repository import Repository
 
@@ -70,6 +82,19 @@ def rests(said: Iterable[bytes], run: RunName, writers: Container[str]) -> Mappi
             return None
         found.setdefault(record.agent, []).append(record)
     return {agent: _rest(sorted(records, key=lambda record: record.seq)) for agent, records in found.items()}
+
+
+def compared_with(said: Iterable[bytes]) -> Iterator[str]:
+    """Yield the candidates that comparisons among these lines name; lines that cannot be read name none."""
+    for line in said:
+        if b'"comparison"' not in line:
+            continue
+        try:
+            record = decode(line)
+        except ValueError:
+            continue
+        if isinstance(record, Comparison):
+            yield record.than
 
 
 def _rest(records: Iterable[AnyRecord]) -> Rest:
