@@ -73,7 +73,7 @@ def test_any_text_and_number_survives(record: Score) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"  \t", b"good!", b"\xff", b"[1]", b'{"v":2,"kind":"score","new":1}', b'{"v":1,"kind":"lesson"}']
+    "line", [b"", b"  \t", b"good!", b"\xff", b"[1]", b'{"v":2,"kind":"score","new":1}', b'{"v":1,"kind":"dream"}']
 )
 def test_lines_of_others_are_skipped(line: bytes) -> None:
     assert decode(line) is None

@@ -152,7 +152,7 @@ def test_a_branch_where_those_of_the_agents_would_be(tmp_path: Path, world: dict
     assert changed(before, fingerprint(here.path, here.environment)) == {}
     status = document(here, "status")
     assert status["evaluations"] >= 8
-    assert status["best_value"] > 1.5
+    assert status["best_value"] >= 1.5
     assert here.git("branch", "--list", "evogit/first/*") == ""
 
 
