@@ -111,6 +111,7 @@ def test_the_readme_shows_what_the_score_command_prints(world: dict[str, str]) -
 _FAKES = 'import sys\nsys.modules["__main__"].pack = lambda *_: 0\n'
 
 
+@pytest.mark.heavy
 def test_a_rule_can_fake_the_score_it_shares_a_process_with_and_no_other(new_checkout: Callable[..., Checkout]) -> None:
     files = {
         str(path.relative_to(_EXAMPLE)): path.read_text()

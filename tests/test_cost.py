@@ -193,6 +193,7 @@ def _burnt(launch: Callable[[tuple[str, ...]], float]) -> None:
     assert launch(("sleep", "0.3")) < alone / 2
 
 
+@pytest.mark.heavy
 def test_cpu_time_is_that_of_all_processes(tmp_path: Path) -> None:
     launcher = Launcher()
     environment = {"PATH": cage.PATH, "EVOGIT_RESULT": str(tmp_path / "result")}

@@ -419,7 +419,7 @@ def test_an_evaluation_that_just_begins_ends_with_its_agent(toy: Checkout) -> No
     [
         pytest.param(_LAUNCHER, signal.SIGINT, 130, id="Ctrl-C on the launcher"),
         pytest.param(_LAUNCHER, signal.SIGTERM, 143, id="SIGTERM to the launcher", marks=pytest.mark.heavy),
-        pytest.param(_AGENT, signal.SIGINT, 130, id="Ctrl-C on an agent"),
+        pytest.param(_AGENT, signal.SIGINT, 130, id="Ctrl-C on an agent", marks=pytest.mark.heavy),
         pytest.param(_AGENT, signal.SIGHUP, 143, id="an agent's terminal goes away", marks=pytest.mark.heavy),
     ],
 )

@@ -44,7 +44,7 @@ def test_the_sdist_can_run_its_own_tests(built: Path) -> None:
     assert {"pyproject.toml", "LICENSE", "FORMAT.md", "agents/tuner.toml", "tests/conftest.py", "Makefile"} <= names
 
 
-@pytest.mark.parametrize("pattern", ["*.whl", "*.tar.gz"])
+@pytest.mark.parametrize("pattern", ["*.whl", pytest.param("*.tar.gz", marks=pytest.mark.heavy)])
 def test_evogit_runs_from_a_fresh_environment(pattern: str, built: Path, tmp_path: Path, world: dict[str, str]) -> None:
     home = tmp_path / "fresh"
     venv.create(home, with_pip=False, symlinks=True)

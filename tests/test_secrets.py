@@ -98,7 +98,7 @@ def _stored(checkout: Checkout) -> Iterator[str]:
                 yield from _found(str(path), path.read_bytes())
 
 
-@pytest.mark.parametrize("sandbox", ["none", *KINDS])
+@pytest.mark.parametrize("sandbox", [pytest.param("none", marks=pytest.mark.heavy), *KINDS])
 def test_keys_are_found_nowhere(toy: Checkout, world: Mapping[str, str], sandbox: str) -> None:
     """The score command itself tells all it can see; what it tells is stored as feedback, and holds no key.
 

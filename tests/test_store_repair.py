@@ -450,7 +450,7 @@ def _best(checkout: Checkout) -> str:
 
 
 @pytest.mark.parametrize("part", ["", "^{tree}", ":knobs.py"], ids=["commit", "tree", "file"])
-@pytest.mark.parametrize("made_by", ["the same agent", "another agent"])
+@pytest.mark.parametrize("made_by", ["the same agent", pytest.param("another agent", marks=pytest.mark.heavy)])
 def test_a_damaged_candidate_is_not_chosen_any_more(used: Checkout, part: str, made_by: str) -> None:
     best = _best(used)
     assert best != used.git("rev-parse", "HEAD")

@@ -15,7 +15,7 @@ from states import STATES, project
 
 from evogit.store.repository import open_repository
 
-_THOROUGH = ("dirty", "linked", "programs", "folder_in_environment", "bare", "names_taken")
+_THOROUGH = ("dirty", "linked", "programs", "bare")
 # In `programs_of_home` the git that serves a path, too, is set up to run a program that fails; from a clone with a
 # cut-off history nothing can be sent to an empty hub.
 _LATER = sorted(STATES.keys() - {*_THOROUGH, "programs_of_home", "shallow"})

@@ -242,6 +242,7 @@ def _log(repo: Checkout) -> list[tuple[str, float | None]]:
     return [(row["subject"], row["value"]) for row in reversed(rows)]
 
 
+@pytest.mark.heavy
 def test_tries_are_candidates_and_the_last_of_them_is_not_measured_again(
     toy: Checkout, tool: Callable[..., Path]
 ) -> None:

@@ -142,7 +142,7 @@ def test_apply_refuses_when_a_changed_file_is_in_the_way(tmp_path: Path, world: 
         assert changed(before, fingerprint(here.path, here.environment)) == {}
 
 
-@pytest.mark.parametrize("branch", ["evogit", "evogit/first"])
+@pytest.mark.parametrize("branch", ["evogit", pytest.param("evogit/first", marks=pytest.mark.heavy)])
 def test_a_branch_where_those_of_the_agents_would_be(tmp_path: Path, world: dict[str, str], branch: str) -> None:
     here = project(tmp_path / "repo", world)
     here.git("checkout", "-q", "-b", branch)
