@@ -128,7 +128,7 @@ def test_a_faster_program_in_c_scores_below_one_and_a_slower_above(scales: Scale
     ("kind", "command"),
     [
         ("lines", "python bench.py"),
-        pytest.param("instructions", "grep -c total work.py", marks=_needs_valgrind),
+        pytest.param("instructions", "grep -c total work.py", marks=[_needs_valgrind, pytest.mark.heavy]),
         pytest.param("instructions", "python bench.py", marks=[_needs_valgrind, pytest.mark.heavy]),
     ],
 )

@@ -539,7 +539,10 @@ packing.roll_up(repo)
 
 
 @_needs_strace
-@pytest.mark.parametrize("moment", ["rename:1", "unlink:1", "unlink:20", "fsync:1"])
+@pytest.mark.parametrize(
+    "moment",
+    ["rename:1", *(pytest.param(each, marks=pytest.mark.heavy) for each in ("unlink:1", "unlink:20", "fsync:1"))],
+)
 def test_a_kill_while_packing_loses_nothing(toy: Checkout, moment: str) -> None:
     victim = _old_run(toy)
     call, _, number = moment.partition(":")

@@ -147,9 +147,9 @@ def test_shell_scripts_that_fake_their_score(new_checkout: Callable[..., Checkou
     ("hack", "command", "more"),
     [
         ("conftest", ("-m", "pytest", "-q", "tests"), {}),
-        ("entry-point", ("-m", "pytest", "-q", "tests"), {}),
+        pytest.param("entry-point", ("-m", "pytest", "-q", "tests"), {}, marks=pytest.mark.heavy),
         ("tests-emptied", ("-m", "pytest", "-q", "tests"), {}),
-        ("tests-skipped", ("-m", "pytest", "-q", "tests"), {}),
+        pytest.param("tests-skipped", ("-m", "pytest", "-q", "tests"), {}, marks=pytest.mark.heavy),
         ("compiled", ("-c", "from middle.median import median\nassert median([9, 7]) == 8.0"), {}),
         ("sitecustomize", ("-c", "pass"), {"PYTHONPATH": "."}),
         ("score-command", ("bench.py",), {}),

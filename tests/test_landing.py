@@ -165,6 +165,7 @@ def test_a_target_that_conflicts_is_refused(here: Checkout) -> None:
     assert "changes nothing on main" in here.evogit("pr", expect=2).stderr
 
 
+@pytest.mark.heavy
 def test_a_proposed_branch_that_is_checked_out_is_not_moved(here: Checkout, tmp_path: Path) -> None:
     here.evogit("pr")
     here.git("worktree", "add", "-q", str(tmp_path / "review"), "evogit/r/pr-1")
@@ -294,6 +295,7 @@ def test_interrupted_it_leaves_nothing(here: Checkout, tmp_path: Path) -> None:
     assert not list((Path(here.environment["TMPDIR"]) / f"evogit-{os.getuid()}").rglob("evaluate.*"))
 
 
+@pytest.mark.heavy
 def test_what_is_proposed_is_no_candidate(here: Checkout) -> None:
     done = document(here, "pr")
     mine = derived(here, {"knobs.py": BETTER})

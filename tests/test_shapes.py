@@ -392,7 +392,7 @@ def test_half():
 """
 
 
-@pytest.mark.parametrize("name", ["colorsys", "click"])
+@pytest.mark.parametrize("name", ["click", pytest.param("colorsys", marks=pytest.mark.heavy)])
 def test_modules_of_others_are_not_the_candidates(name: str, new_bench: Callable[..., Bench]) -> None:
     test = f"import {name}\ndef test_it(): assert not hasattr({name}, 'fake')\n"
     bench = new_bench(_project(**{"tests/test_code.py": test, f"src/pkg/{name}.py": ""}))
@@ -419,6 +419,7 @@ def test_a_project_may_have_a_module_that_is_named_like_a_standard_one(new_bench
     assert meter.measure(bench.tree(src_SLASH_colorsys__py="def rgb_to_hsv(*given): return 0, 0, 0\n")).value == 0.0
 
 
+@pytest.mark.heavy
 def test_what_the_projects_own_tests_replace_is_not_held_against_candidates(new_bench: Callable[..., Bench]) -> None:
     patches = "import time\ntime.sleep = lambda seconds: None\n"
     bench = new_bench(_project(**{"tests/conftest.py": patches}))

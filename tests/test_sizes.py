@@ -181,6 +181,7 @@ def test_an_agents_branch_goes_to_the_smallest_of_the_best_of_an_epoch(new_check
     family.close()
 
 
+@pytest.mark.heavy
 def test_agents_on_a_plateau_record_true_sizes(new_checkout: Callable[..., Checkout]) -> None:
     """Every candidate scores the same, so each is an edit of an edit: also of a file a person made executable."""
     files = {"a.txt": "1\n2\n3\n", "b.txt": "4\n", "score.sh": 'echo "{\\"score\\": 1}" > "$EVOGIT_RESULT"\n'}

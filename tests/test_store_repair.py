@@ -449,7 +449,14 @@ def _best(checkout: Checkout) -> str:
     return checkout.evogit("best", "-q", "--run", "r").stdout.strip()
 
 
-@pytest.mark.parametrize("part", ["", "^{tree}", ":knobs.py"], ids=["commit", "tree", "file"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param("", id="commit"),
+        pytest.param("^{tree}", id="tree", marks=pytest.mark.heavy),
+        pytest.param(":knobs.py", id="file", marks=pytest.mark.heavy),
+    ],
+)
 @pytest.mark.parametrize("made_by", ["the same agent", pytest.param("another agent", marks=pytest.mark.heavy)])
 def test_a_damaged_candidate_is_not_chosen_any_more(used: Checkout, part: str, made_by: str) -> None:
     best = _best(used)

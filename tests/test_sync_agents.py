@@ -208,6 +208,7 @@ def test_a_folder_with_files_and_no_repository_is_refused(tmp_path: Path, world:
     assert "is in no repository and not empty; join from an empty folder" in done.stderr
 
 
+@pytest.mark.heavy
 def test_trust_is_asked_again_when_what_runs_changes(both: World) -> None:
     two = both.two_begins()
     checkout = two.checkout

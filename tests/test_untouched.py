@@ -81,6 +81,7 @@ def test_a_folder_of_any_name(tmp_path: Path, world: dict[str, str]) -> None:
     prove(here, aside=tmp_path, commands=(*SHORT, ("evaluate",), ("clean", "--dry-run")))
 
 
+@pytest.mark.heavy
 def test_files_of_any_name(tmp_path: Path, world: dict[str, str]) -> None:
     names = ["a b.ini", "'\"$(touch ran)`.ini", "-n.ini", "b\udcffd.ini", "\\back*?[a].ini", "e\u0301\u202e.ini"]
     here = project(tmp_path / "repo", world)
