@@ -210,9 +210,13 @@ def test_no_question_hangs_the_agent_or_is_answered_more_often_than_allowed(
     answer = run(
         f"{script}; n=0; while [ ! -e ../desk/1.json ] && [ $n -lt 100 ]; do n=$((n+1)); sleep 0.1; done", score
     )
-    assert answer.edit is not None, answer.why
-    assert set(answer.edit.files) == {"knobs.py"}
-    assert 1 <= len(asked) <= 2
+    if name == "files without end" and answer.edit is None:
+        assert "it left more than" in answer.why  # a quick machine makes more of them than are looked at
+    else:
+        assert answer.edit is not None, answer.why
+        assert set(answer.edit.files) == {"knobs.py"}
+        assert asked
+    assert len(asked) <= 2
     assert toy.git("status", "--porcelain", "--ignored") == before
 
 
