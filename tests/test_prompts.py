@@ -213,7 +213,7 @@ def _gathered(family: Family, *parents: CommitId) -> Material:
 
 def test_what_is_told_is_that_of_the_nearest_relatives_and_of_a_few_others(family: Family) -> None:
     elder = family.child(family.base, value=8.0, files={"c.py": b"C = 2\n"})
-    said = 'Traceback\n  File "/work/a.py", line 1, in f\nValueError'
+    said = 'Traceback\n  File "/home/ada/a.py", line 1, in f\nValueError'
     parent = family.child(elder, value=7.0, files={"c.py": b"C = 3\n"}, instances={"x": 5.0, "y": 2.0}, feedback=said)
     worse = family.child(parent, value=9.0)
     failed = family.child(parent, value=None, feedback="it hangs\nfor ever")
