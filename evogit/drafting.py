@@ -145,9 +145,9 @@ class Drafter:
             return prompts.build(told, limit_tokens, count_tokens, template)
 
         def attempt(edit: Edit, model: str) -> Score | str:
-            why = refusal(edit)
-            draft = self._draft(tree, edit, known, Answer(calls=()))
-            return why or self._means.attempt(plan, replace(draft, models=[model]))
+            if why := refusal(edit):
+                return why
+            return self._means.attempt(plan, replace(self._draft(tree, edit, known, Answer(calls=())), models=[model]))
 
         request = replace(
             self._request(commit, files), refusal=refusal, left_usd=self._means.left_usd, question=question,

@@ -13,16 +13,15 @@ from msgspec import structs
 
 from evogit import replies
 from evogit.asking.choosing import all_shares, choose
-from evogit.errors import ConfigError, EvogitError
 from evogit.llm import BANDIT, Asked, Completion, Message, Models, Trouble
 from evogit.model import Edit, RepoPath
 from evogit.proposers import subjects
 from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Answer, Proposer, Request, Resting
 from evogit.records import MODEL, PROMPT, Call, spent
 
-LIMIT_TOKENS = 32_000
+_LIMIT_TOKENS = 32_000
 """How long a question may be where the models' own limits are not set."""
-LEAST_TOKENS = 512
+_LEAST_TOKENS = 512
 """How short one may be at least."""
 _MAX_CALLS = 48
 _MAX_QUOTED = 20_000
@@ -55,12 +54,11 @@ class ModelProposer:
         files = {file.path: text for file in request.files if (text := replies.decoded(file.content)) is not None}
         if not files:
             return None
-        limit = self.models.smallest_context or LIMIT_TOKENS
         weights = {MODEL: self.models.weights, PROMPT: dict.fromkeys(self.templates, 1.0)}
         is_choice = any(len(given) > 1 for given in weights.values())
         found = all_shares(weights, request.askings(), self.choosing) if is_choice else {}
         choices, orders = choose(weights, found, request.seed)
-        made = _Talk(self, request, rng, files, orders, max(LEAST_TOKENS, limit)).answer()
+        made = _Talk(self, request, rng, files, orders, question_tokens(self.models)).answer()
         return replace(made, choices=choices) if isinstance(made, Answer) else made
 
 
@@ -90,11 +88,11 @@ class _Talk:
             self._calls += asked.calls
             if asked.answer is None:
                 if asked.failure and asked.failure.trouble is Trouble.CONTEXT and not halved:
-                    halved, self._limit = True, max(LEAST_TOKENS, self._limit // 2)
+                    halved, self._limit = True, max(_LEAST_TOKENS, self._limit // 2)
                     messages = self._question()
                     continue
                 return self._without(asked, why)
-            if fatal := self._unpriced(asked.answer):
+            if fatal := asked.unpriced(self._request.left_usd):
                 return Answer(why=str(fatal), calls=self._calls, fatal=fatal)
             edit = self._read(asked)
             if isinstance(edit, Edit):
@@ -106,22 +104,12 @@ class _Talk:
 
     def _question(self) -> list[Message]:
         said = replies.instructions(self._proposer.format)
-        room = max(LEAST_TOKENS, self._limit - count_tokens(said))
+        room = max(_LEAST_TOKENS, self._limit - count_tokens(said))
         return [Message("system", said), Message("user", self._request.question(self._template, room))]
 
     def _may_call(self, calls: Sequence[Call]) -> bool:
         room = len(self._calls) + len(calls) < _MAX_CALLS
         return room and self._request.left_usd() > spent(self._calls) + spent(calls)
-
-    def _unpriced(self, answer: Completion) -> EvogitError | None:
-        """Return what to say when there is a budget and nobody knows what a call costs."""
-        if answer.usd is not None or self._request.left_usd() == float("inf"):
-            return None
-        name = self._calls[-1].model
-        return ConfigError(
-            f"nobody knows what model {name} costs, so no budget can hold: set price_in and price_out of it under "
-            "[[models]] in evogit.toml, or leave the budget out"
-        )
 
     def _read(self, asked: Asked) -> Edit | list[str]:
         """Return the edit an answer makes, or what is wrong with it."""
@@ -160,6 +148,11 @@ class _Talk:
         if gone and not self._proposer.fallback:
             fatal = fatal or self._proposer.models.give_up()
         return Answer(why=asked.failure.words if asked.failure else why, calls=self._calls, fatal=fatal)
+
+
+def question_tokens(models: Models) -> int:
+    """Return how many tokens a question to any of these models may have."""
+    return max(_LEAST_TOKENS, models.smallest_context or _LIMIT_TOKENS)
 
 
 def count_tokens(text: str) -> int:

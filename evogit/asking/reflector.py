@@ -9,7 +9,7 @@ from random import Random
 from msgspec import structs
 
 from evogit import prompts, resources
-from evogit.asking.proposer import LEAST_TOKENS, LIMIT_TOKENS, count_tokens
+from evogit.asking.proposer import count_tokens, question_tokens
 from evogit.errors import ConfigError
 from evogit.llm import Message, Models, order
 from evogit.model import CommitId
@@ -41,9 +41,8 @@ class Reflector:
 
         `known` are the candidates it is told of, by their names.
         """
-        limit = max(LEAST_TOKENS, self.models.smallest_context or LIMIT_TOKENS)
         try:
-            question = prompts.build(material, limit, count_tokens, resources.reflection())
+            question = prompts.build(material, question_tokens(self.models), count_tokens, resources.reflection())
         except ConfigError:
             return Reflection()  # a model that reads so little has nothing to look back on
         by_weight = order(self.models.weights, rng)

@@ -12,9 +12,9 @@ from typing import Literal
 from msgspec import structs
 
 from evogit import edits
-from evogit.errors import ConfigError, EvogitError, StorageError
+from evogit.errors import StorageError
 from evogit.judging.judge import Answer, Exhibit, Question
-from evogit.llm import Asked, Completion, Message, Models, order
+from evogit.llm import Completion, Message, Models, order
 from evogit.model import TreeId
 from evogit.prompts.fencing import clean, fenced, label, shortened
 from evogit.records import Call, Word, spent
@@ -76,7 +76,7 @@ class ModelJudge:
             if asked.answer is None:
                 why = asked.failure.words if asked.failure else "no model may be asked for the moment"
                 return Answer(word="none", calls=calls, why=why, fatal=asked.fatal)
-            if fatal := _unpriced(asked, question):
+            if fatal := asked.unpriced(question.left_usd):
                 return Answer(word="none", calls=calls, why=str(fatal), fatal=fatal)
             if word := verdict(asked.answer, sign):
                 return Answer(word=word, calls=calls)
@@ -144,13 +144,3 @@ def _version(exhibit: Exhibit, files: Sequence[tuple[str, bytes]], room: int) ->
     if exhibit.said:
         texts.append(f"What the checks printed:\n\n{fenced(shortened(exhibit.said, room // 5))}")
     return "\n\n".join(texts) or "(nothing is shown beside the difference)"
-
-
-def _unpriced(asked: Asked, question: Question) -> EvogitError | None:
-    """Return what to say when there is a budget and nobody knows what a call costs."""
-    if asked.answer is None or asked.answer.usd is not None or question.left_usd() == float("inf"):
-        return None
-    return ConfigError(
-        f"nobody knows what model {asked.model} costs, so no budget can hold: set price_in and price_out of it under "
-        "[[models]] in evogit.toml, or leave the budget out"
-    )

@@ -43,6 +43,15 @@ class Asked:
     calls: Sequence[Call] = ()
     fatal: EvogitError | None = None
 
+    def unpriced(self, left_usd: Callable[[], float]) -> EvogitError | None:
+        """Return what to end with when there is a budget, `left_usd`, and nobody knows what the answer cost."""
+        if self.answer is None or self.answer.usd is not None or left_usd() == float("inf"):
+            return None
+        return ConfigError(
+            f"nobody knows what model {self.model} costs, so no budget can hold: set price_in and price_out of it "
+            "under [[models]] in evogit.toml, or leave the budget out"
+        )
+
 
 @dataclass(slots=True)
 class _Standing:
@@ -102,12 +111,6 @@ class Models:
         if self._rounds < _FAILED_ROUNDS:
             return None
         return ProposerBroken(f"no model answered {self._rounds} times in a row; evogit agents check NAME says more")
-
-    @property
-    def next_try_s(self) -> float:
-        """Seconds until one of them is asked again; 0 when one may be now."""
-        living = [standing.rests_until for standing in self._standings if not standing.refusal]
-        return max(0.0, min(living, default=self.clock()) - self.clock())
 
     def _able(self, order: Sequence[str]) -> list[_Standing]:
         """Return those of these that may be asked now."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from evogit.model import RepoPath
-from evogit.proposers.surgery.languages import LANGUAGES, Language, language_of, parser
+from evogit.proposers.surgery.languages import LANGUAGES, Language, language_of
 from evogit.replies.blocks import run
 from evogit.replies.definitions import Definition, Outline, outline
 from evogit.replies.fences import Command, Fence, Part
@@ -244,9 +244,3 @@ def _applied(content: bytes, changes: Sequence[_Change]) -> list[str]:
         at = end
     whole = b"".join([*made, content[at:]]).decode("utf-8", "replace")
     return whole.removesuffix("\n").split("\n")
-
-
-def knows(path: str) -> bool:
-    """Return whether single functions of this file can be replaced."""
-    language = language_of(path)
-    return language is not None and parser(language) is not None
