@@ -10,17 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from cage import PATH, run_as_nobody, why_not
+from cage import run_as_nobody
 from conftest import Checkout
 from endpoint import SUMMARY, endpoint
+from workshops import TOOL, Workshops, table
 
-from evogit import config
 from evogit.model import Edit, RepoPath
-from evogit.proposers.command import Command, Workshop
 from evogit.proposers.protocol import Answer
-from evogit.sandbox import Cancelled, Launcher, Plain, Wish, choose
-from evogit.store import freeze, task
-from evogit.store.repository import open_repository
+from evogit.sandbox import Cancelled
 
 _TOOLS = os.environ.get("EVOGIT_TEST_TOOLS", "")
 _AGENT = Path(__file__).with_name("acp_agent.py").read_text()
@@ -31,31 +28,18 @@ Run = Callable[..., Answer]
 @pytest.fixture
 def run(toy: Checkout, tmp_path: Path) -> Iterator[Run]:
     """What runs the scripted tool on HEAD, told by a word how to be, and returns the answer."""
-    launchers: list[Launcher] = []
+    shops = Workshops(tmp_path / "shop" / "tool")
 
     def run(
         how: str, kind: str = "none", score: Callable[[Edit], Mapping[str, object]] | None = None,
         cancelled: Callable[[], bool] = lambda: False, **keys: object,
     ) -> Answer:  # fmt: skip
-        if kind != "none" and (reason := why_not(kind)):
-            pytest.skip(reason)
-        repo, environment = open_repository(toy.path), {"PATH": PATH}
-        unwritten = task.unwritten(repo, freeze.freeze(repo).definition)
-        wish = Wish(kind=kind, where="a test", trusted=True, caller=environment, secret=(repo.common,))
-        launcher = Launcher(cancelled, Plain() if kind == "none" else choose(wish))
-        launchers.append(launcher)
-        shop = Workshop(
-            repo=repo, task=unwritten, folder=tmp_path / "shop" / "tool", launcher=launcher, caller=environment
-        )
-        said: dict[str, object] = {"summary": "a test's", "proposer": "command", "prompt_by": "acp"}
-        said |= {"command": [sys.executable, "-c", _AGENT, how], "tries": 2 if score else 0, **keys}
-        text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in said.items())
-        made = Command(config.parse_definition(text.encode(), where="a test"), shop)
-        return made.run(unwritten.definition.base, "The task\n", [RepoPath("knobs.py")], score)
+        tool = {"prompt_by": "acp", "command": [sys.executable, "-c", _AGENT, how], "tries": 2 if score else 0}
+        measured = (lambda edit, _: score(edit)) if score else None
+        return shops.run(toy, table({**TOOL, **tool, **keys}), kind, score=measured, cancelled=cancelled)
 
     yield run
-    for launcher in launchers:
-        launcher.close()
+    shops.close()
 
 
 @pytest.mark.parametrize("kind", _KINDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import socket
@@ -14,18 +13,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cage import PATH, run_as_nobody, why_not
+from cage import run_as_nobody, why_not
 from conftest import CONFIG, Checkout
 from fingerprint import fingerprint
+from workshops import TOOL, Workshops, table
 
 from evogit import config
 from evogit.errors import ConfigError
 from evogit.model import Edit, RepoPath
-from evogit.proposers.command import Command, Workshop, usage
+from evogit.proposers.command import usage
 from evogit.proposers.protocol import Answer
-from evogit.sandbox import Launcher, Plain, Wish, choose
-from evogit.store import freeze, task
-from evogit.store.repository import open_repository
 
 _KEY = "canary-9f8e7d6c5b4a"
 _WIDE = CONFIG.replace('editable = ["knobs.py"]', 'editable = ["knobs.py", "lib/**"]')
@@ -47,38 +44,18 @@ def repo(toy: Checkout) -> Checkout:
 @pytest.fixture
 def run(repo: Checkout, tmp_path: Path) -> Iterator[Run]:
     """What runs a shell script as the tool on HEAD, confined as asked, and returns the answer."""
-    launchers: list[Launcher] = []
+    shops = Workshops(tmp_path / "shop" / "tool")
 
     def run(script: str, kind: str = "none", caller: dict[str, str] | None = None, **keys: object) -> Answer:
-        environment = {"PATH": PATH, **(caller or {})}
-        if kind != "none" and (reason := why_not(kind)):
-            pytest.skip(reason)
-        opened = open_repository(repo.path)
-        unwritten = task.unwritten(opened, freeze.freeze(opened).definition)
-        wish = Wish(kind=kind, where="a test", trusted=True, caller=environment, secret=(opened.common,))
-        launcher = Launcher(sandbox=Plain() if kind == "none" else choose(wish))
-        launchers.append(launcher)
-        shop = Workshop(
-            repo=opened, task=unwritten, folder=tmp_path / "shop" / "tool", launcher=launcher, caller=environment
-        )
-        made = config.parse_definition(_definition(script, **keys).encode(), where="a test")
-        return Command(made, shop).run(unwritten.definition.base, "The task\n", [RepoPath("knobs.py")])
+        return shops.run(repo, _definition(script, **keys), kind, caller=caller)
 
     yield run
-    for launcher in launchers:
-        launcher.close()
+    shops.close()
 
 
 def _definition(script: str, **keys: object) -> str:
     """Return a definition whose tool is a shell script, which gets its task on standard input."""
-    said = {"summary": "a test's", "proposer": "command", "command": ["sh", "-c", script], "prompt_by": "stdin", **keys}
-    return "".join(f"{name} = {_toml(value)}\n" for name, value in said.items())
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(name)} = {_toml(one)}" for name, one in value.items()) + "}"
-    return json.dumps(value)
+    return table({**TOOL, "command": ["sh", "-c", script], "prompt_by": "stdin", **keys})
 
 
 def _edit(answer: Answer) -> Edit:

@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cage import PATH, run_as_nobody, why_not
+from cage import run_as_nobody
 from conftest import Checkout
 from fingerprint import fingerprint
+from workshops import TOOL, Workshops, table
 
-from evogit import config
 from evogit.model import Edit, RepoPath
-from evogit.proposers.command import Command, Workshop
 from evogit.proposers.protocol import Answer
-from evogit.sandbox import Cancelled, Launcher, Plain, Wish, choose
-from evogit.store import freeze, task
-from evogit.store.repository import open_repository
+from evogit.sandbox import Cancelled, Launcher
 
 _TOOL = """summary = "A shell script"
 proposer = "command"
@@ -39,35 +36,17 @@ Run = Callable[..., Answer]
 @pytest.fixture
 def run(toy: Checkout, tmp_path: Path) -> Iterator[Run]:
     """What runs a shell script as the tool on HEAD, whose tries `score` measures; returns the answer."""
-    launchers: list[Launcher] = []
+    shops = Workshops(tmp_path / "shop" / "tool")
 
     def run(
         script: str, score: Callable[[Edit, Launcher], Mapping[str, object]], kind: str = "none",
         cancelled: Callable[[], bool] = lambda: False, **keys: object,
     ) -> Answer:  # fmt: skip
-        if kind != "none" and (reason := why_not(kind)):
-            pytest.skip(reason)
-        repo, environment = open_repository(toy.path), {"PATH": PATH}
-        unwritten = task.unwritten(repo, freeze.freeze(repo).definition)
-        wish = Wish(kind=kind, where="a test", trusted=True, caller=environment, secret=(repo.common,))
-        launcher = Launcher(cancelled, Plain() if kind == "none" else choose(wish))
-        launchers.append(launcher)
-        folder = tmp_path / "shop" / "tool"
-        shop = Workshop(repo=repo, task=unwritten, folder=folder, launcher=launcher, caller=environment)
-        said: dict[str, object] = {
-            "summary": "a test's",
-            "proposer": "command",
-            "command": ["sh", "-c", script],
-            "prompt_by": "stdin",
-        }
-        said |= {"tries": 2, **keys}
-        text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in said.items())
-        made = Command(config.parse_definition(text.encode(), where="a test"), shop)
-        return made.run(unwritten.definition.base, "The task\n", [RepoPath("knobs.py")], lambda e: score(e, launcher))
+        tool = {"command": ["sh", "-c", script], "prompt_by": "stdin", "tries": 2}
+        return shops.run(toy, table({**TOOL, **tool, **keys}), kind, score=score, cancelled=cancelled)
 
     yield run
-    for launcher in launchers:
-        launcher.close()
+    shops.close()
 
 
 def _told(answer: Answer) -> list[dict[str, Any]]:
