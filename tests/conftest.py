@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cage import KINDS, why_not
+from family import Family
 
 _GIT_DATE = "2026-01-01T00:00:00+00:00"
 _KNOBS = """A = 1.0
@@ -157,6 +158,15 @@ def new_checkout(tmp_path: Path, world: dict[str, str]) -> Callable[..., Checkou
 def toy(new_checkout: Callable[..., Checkout]) -> Checkout:
     """A repository with two constants to tune, its score command, and an `evogit.toml`, all committed."""
     return new_checkout("toy", {"knobs.py": _KNOBS, "bench.py": _BENCH, "evogit.toml": CONFIG})
+
+
+@pytest.fixture
+def family(toy: Checkout) -> Iterator[Family]:
+    """A run whose base scores 1."""
+    made = Family(toy.path)
+    made.score(made.base, 1.0)
+    yield made
+    made.close()
 
 
 CONFIG = """goal = "Raise the value"

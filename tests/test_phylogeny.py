@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import combinations
 from random import Random
 
@@ -14,15 +14,6 @@ from family import Family
 from evogit.model import CommitId, Direction, TreeId
 from evogit.phylogeny import Clades, Phylogeny, by_agent, by_operator, to_networkx
 from evogit.phylogeny.ancestry import Ancestry
-
-
-@pytest.fixture
-def family(toy: Checkout) -> Iterator[Family]:
-    """A run whose base scores 1."""
-    made = Family(toy.path)
-    made.score(made.base, 1.0)
-    yield made
-    made.close()
 
 
 def _grow(family: Family, seed: int, count: int, near: int = 8) -> list[CommitId]:

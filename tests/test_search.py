@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
@@ -22,15 +22,6 @@ from evogit.selection.stagnation import Stagnation, wideness
 
 sys.path.insert(0, str(Path(__file__).parent / "bench"))
 from climber import Climber
-
-
-@pytest.fixture
-def family(toy: Checkout) -> Iterator[Family]:
-    """A run whose base scores 1."""
-    made = Family(toy.path)
-    made.score(made.base, 1.0)
-    yield made
-    made.close()
 
 
 def test_how_wide_is_a_matter_of_evaluations_alone() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from random import Random
 
 import pytest
@@ -14,15 +13,6 @@ from evogit.model import AgentName, CommitId, Operator
 from evogit.planning import SELECTORS, Planner, Policy, seed_of
 
 _DRAWS = 4000
-
-
-@pytest.fixture
-def family(toy: Checkout) -> Iterator[Family]:
-    """A run whose base scores 1."""
-    made = Family(toy.path)
-    made.score(made.base, 1.0)
-    yield made
-    made.close()
 
 
 def _shares(family: Family, selection: str, merges: float = 0.0) -> dict[tuple[CommitId, ...], float]:

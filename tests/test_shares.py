@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from math import gamma
 from random import Random
 
@@ -18,15 +17,6 @@ from evogit.phylogeny import Asking, askings
 from evogit.records import Call, Choice
 
 _STEPS = 2000
-
-
-@pytest.fixture
-def family(toy: Checkout) -> Iterator[Family]:
-    """A run whose base scores 1."""
-    made = Family(toy.path)
-    made.score(made.base, 1.0)
-    yield made
-    made.close()
 
 
 def _call(model: str, outcome: str = "ok", usd: float | None = 0.01, tokens: int | None = 500) -> Call:
