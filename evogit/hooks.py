@@ -15,9 +15,8 @@ from pathlib import Path
 
 from evogit import resources
 from evogit.errors import UsageError
-from evogit.model import Operator, RunName
+from evogit.model import PEOPLE, Operator, RunName
 from evogit.store import commits, user_git
-from evogit.store.humans import PREFIX
 from evogit.store.repository import Repository
 
 NAMES = ("prepare-commit-msg", "commit-msg", "post-commit", "post-merge")
@@ -197,10 +196,10 @@ def add_trailers(
         "utf-8", "replace"
     )
     said = dict(line.split(": ", 1) for line in known.splitlines() if ": " in line)
-    if said.get("Evogit-Run") == run and said.get("Evogit-Agent", "").startswith(PREFIX) and "Evogit-Operator" in said:
+    if said.get("Evogit-Run") == run and said.get("Evogit-Agent", "").startswith(PEOPLE) and "Evogit-Operator" in said:
         return False
     operator = Operator.MERGE if _is_merge(repo, source) else Operator.HUMAN
-    facts = {"Evogit-Run": run, "Evogit-Agent": f"{PREFIX}{slug}", "Evogit-Operator": operator.value}
+    facts = {"Evogit-Run": run, "Evogit-Agent": f"{PEOPLE}{slug}", "Evogit-Operator": operator.value}
     options = [word for key, value in facts.items() for word in ("--trailer", f"{key}: {value}")]
     rule = ["--if-exists=replace", "--if-missing=add"]
     user_git.run(repo, ["interpret-trailers", "--in-place", "--no-divider", *rule, *options, file], caller)

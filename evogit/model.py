@@ -23,6 +23,8 @@ RunName = NewType("RunName", str)
 """The name of a run, as `parse_run_name` accepts it."""
 AgentName = NewType("AgentName", str)
 """The name of an agent, as `parse_agent_name` accepts it."""
+PEOPLE = "u-"
+"""How the names of people's journals begin; no agent's does."""
 RepoPath = NewType("RepoPath", str)
 """A path inside a tree, `/` between its parts; bytes that are not UTF-8 are surrogate-escaped."""
 

@@ -14,12 +14,11 @@ from typing import Literal
 
 from evogit.errors import EvogitError, UsageError
 from evogit.evaluation import Meter
-from evogit.model import AgentName, CommitId, Measurement, TreeId, parse_agent_name
-from evogit.records import AnyRecord
+from evogit.model import PEOPLE, AgentName, CommitId, Measurement, TreeId, parse_agent_name
+from evogit.records import PERSON, AnyRecord
 from evogit.sandbox import Cancelled
 from evogit.store import comparing, humans, leaks, private
-from evogit.store.humans import PREFIX
-from evogit.store.ledger import PERSON, Ledger, Writer
+from evogit.store.ledger import Ledger, Writer
 from evogit.store.private import Name
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
@@ -62,7 +61,7 @@ def journal_name(repo: Repository, person: Person) -> AgentName:
     Raises:
         RepositoryError, StorageError: the clone's id cannot be read or made.
     """
-    return parse_agent_name(f"{PREFIX}{person.slug}-{private.clone_id(repo)}")
+    return parse_agent_name(f"{PEOPLE}{person.slug}-{private.clone_id(repo)}")
 
 
 @contextmanager

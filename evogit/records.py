@@ -17,6 +17,8 @@ MAX_LINE_BYTES = 64 * 1024
 MAX_NOTE_BYTES = 4 * 1024 * 1024
 MAX_FEEDBACK_BYTES = 4 * 1024
 MAX_CALLS = 64
+PERSON = "person"
+"""What a proposal's `use` says of a commit that a person made; whoever scores it first writes that proposal."""
 MODEL, PROMPT = "model", "prompt"
 """What there is to choose from, by the names `choices` has for it."""
 MAX_SIZE = 2**53

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import click
 
 from evogit.assembly import Crew, Invocation
-from evogit.cli import beside, confine, context, models
+from evogit.cli import beside, confine, context, models, taking_up
 from evogit.cli.join import join
 from evogit.cli.output import console, gain, number, plain
 from evogit.cli.signals import StopSignals
@@ -72,7 +72,7 @@ def agent_command(
         if found.is_own:
             if trusted or not found.is_of_a_run:
                 trust.add_tools(repo, [found.text])
-            task = context.adopt(repo, task, {found.name: found.text})
+            task = taking_up.adopt(repo, task, {found.name: found.text})
         use = found.name
 
     def stopped() -> str | None:

@@ -17,7 +17,7 @@ from evogit.config import Stop
 from evogit.errors import UsageError
 from evogit.model import AgentName, CommitId, parse_run_name
 from evogit.phylogeny import Phylogeny, to_measure_again
-from evogit.store import amendments, commits, definitions, epochs, refs, repository, task
+from evogit.store import amendments, commits, epochs, refs, repository, task
 from evogit.store.candidate import Candidate
 from evogit.store.epochs import Epoch
 from evogit.store.repository import Repository
@@ -116,21 +116,6 @@ def refuse_stopped(task: Task) -> None:
             f"run {task.run} was stopped; let it go on with `evogit resume --run {task.run}`, or begin another with "
             "`evogit run --new`"
         )
-
-
-def adopt(repo: Repository, chosen: Task, wanted: Mapping[str, bytes]) -> Task:
-    """Return a run's task with these definitions of agents frozen into it.
-
-    Raises:
-        UsageError: it has another one of that name.
-        StorageError: Git would not write it.
-    """
-    missing = definitions.not_frozen(chosen, wanted)
-    if not missing:
-        return chosen
-    signature = repository.committer(repo, os.environ, now())
-    message = f"evogit: agents {', '.join(sorted(missing))} for run {chosen.run}\n"
-    return amendments.amend(repo, chosen.run, signature, message=message, agents=missing)[0]
 
 
 def epoch_words(repo: Repository, task: Task) -> str:

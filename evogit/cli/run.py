@@ -102,7 +102,7 @@ def run_command(
     trust.add_tools(repo, own.values())
     if beside and (error := error or beside.first(chosen.run)):
         beside.warn(error)
-    chosen = context.adopt(repo, task.read(repo, chosen.run), own)
+    chosen = taking_up.adopt(repo, task.read(repo, chosen.run), own)
     context.refuse_stopped(chosen)
     _greet(out, chosen, begun, frozen, uses)
     if begun and not new and (hint := taking_up.run_passed_over(repo, chosen)):

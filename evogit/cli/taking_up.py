@@ -1,13 +1,14 @@
-"""Which run `evogit run` goes on with, and when it begins another."""
+"""Which run `evogit run` goes on with, when it begins another, and which definitions of agents join it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from evogit.cli import context
 from evogit.errors import StorageError, UsageError
 from evogit.model import RunName, parse_run_name
-from evogit.store import epochs, private, refs, repository, task
+from evogit.store import amendments, definitions, epochs, private, refs, repository, task
 from evogit.store.repository import Repository
 from evogit.store.task import Definition, Task
 
@@ -112,3 +113,18 @@ def _new_name(repo: Repository) -> RunName:
     taken = set(task.names(repo))
     names = [stem, *(f"{stem}-{number}" for number in range(2, 100))]
     return next(parse_run_name(name) for name in names if name not in taken)
+
+
+def adopt(repo: Repository, chosen: Task, wanted: Mapping[str, bytes]) -> Task:
+    """Return a run's task with these definitions of agents frozen into it.
+
+    Raises:
+        UsageError: it has another one of that name.
+        StorageError: Git would not write it.
+    """
+    missing = definitions.not_frozen(chosen, wanted)
+    if not missing:
+        return chosen
+    signature = repository.committer(repo, os.environ, context.now())
+    message = f"evogit: agents {', '.join(sorted(missing))} for run {chosen.run}\n"
+    return amendments.amend(repo, chosen.run, signature, message=message, agents=missing)[0]

@@ -11,7 +11,7 @@ from random import Random
 
 from evogit.errors import EvaluatorBroken, EvogitError, StorageError
 from evogit.judging.judge import Answer, Exhibit, Judge, Question
-from evogit.model import AgentName, CommitId, TreeId
+from evogit.model import PEOPLE, AgentName, CommitId, TreeId
 from evogit.phylogeny import Phylogeny
 from evogit.records import Call, Comparison, Score, Word, spent
 from evogit.store import comparing
@@ -157,7 +157,7 @@ class Panel:
         if sum(map(_is_useless, candidate.comparisons)) >= _TRIES:
             return False
         by = AgentName(passed.agent)
-        if by == agent or by.startswith(comparing.PERSON) or graph.snapshot.next_seq(by) > passed.seq + 1:
+        if by == agent or by.startswith(PEOPLE) or graph.snapshot.next_seq(by) > passed.seq + 1:
             return True
         try:
             return now - datetime.fromisoformat(passed.at) > timedelta(seconds=_LEFT_S)

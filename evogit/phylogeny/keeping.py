@@ -7,8 +7,8 @@ from typing import Literal
 
 from evogit.model import CommitId, Direction
 from evogit.phylogeny.graph import Phylogeny
+from evogit.records import PERSON
 from evogit.store.candidate import Candidate
-from evogit.store.ledger import PERSON
 
 Keep = Literal["best", "frontier"] | int
 """The best candidate; all gains that nothing better has come of; or so many of the best."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from evogit.model import AgentName, CommitId
+from evogit.model import PEOPLE, AgentName, CommitId
 from evogit.records import Lease
 from evogit.store import private
-from evogit.store.humans import PREFIX
 from evogit.store.ledger import is_current
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
@@ -41,6 +40,6 @@ def is_elsewhere(repo: Repository, claim: Lease) -> bool:
 
 def _may_live(repo: Repository, snapshot: Snapshot, claim: Lease) -> bool:
     """Return whether a holder can still be at it: of the agents of this clone, those that live."""
-    if claim.agent.startswith(PREFIX) or is_elsewhere(repo, claim):
+    if claim.agent.startswith(PEOPLE) or is_elsewhere(repo, claim):
         return True  # a person's hook holds its journal only while it writes
     return private.is_living(repo, snapshot.run, AgentName(claim.agent))

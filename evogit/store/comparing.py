@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 
-from evogit.model import CommitId
+from evogit.model import PEOPLE, CommitId
 from evogit.rating import Result, rate
 from evogit.records import Comparison
 from evogit.store.candidate import Candidate
 
-PERSON = "u-"
-"""What the names of people's journals begin with."""
 _PERSON_WEIGHT = 3.0
 """How many of a judge's comparisons one of a person's is worth."""
 
@@ -56,7 +54,7 @@ def goal_digest(goal: str) -> str:
 
 def by_person(said: Comparison) -> bool:
     """Return whether a comparison counts as a person's: it says so, and stands in a person's journal."""
-    return said.by == "person" and said.agent.startswith(PERSON)
+    return said.by == "person" and said.agent.startswith(PEOPLE)
 
 
 def _by_judges(counted: Iterable[tuple[CommitId, Comparison]]) -> Iterator[Result]:

@@ -10,15 +10,13 @@ import msgspec
 import pygit2
 
 from evogit.errors import StorageError
-from evogit.model import AgentName, CommitId, Operator, Plan, RunName
-from evogit.records import AnyRecord
+from evogit.model import PEOPLE, AgentName, CommitId, Operator, Plan, RunName
+from evogit.records import PERSON, AnyRecord
 from evogit.store import admission, private, refs
-from evogit.store.ledger import PERSON, Ledger, is_current
+from evogit.store.ledger import Ledger, is_current
 from evogit.store.repository import Repository
 from evogit.store.snapshot import Snapshot
 
-PREFIX = "u-"
-"""How the names of people's journals begin; no agent's does."""
 _MAX_WALK = 200
 _BROKEN_ENOUGH = 3
 """Times an evaluator may break on one commit before it is left: the next time it might work, but not for ever."""
@@ -52,7 +50,7 @@ class Humans:
         free = [commit for commit in self._waiting if not _is_claimed(snapshot, commit, now)]
         if not free:
             return []
-        agents = [name for name in private.living(self._repo, self._run) if not name.startswith(PREFIX)]
+        agents = [name for name in private.living(self._repo, self._run) if not name.startswith(PEOPLE)]
         return [commit for commit in free if commit not in self._refused and nearest(commit, [*agents, me]) == me]
 
     def refuse(self, snapshot: Snapshot, commit: CommitId) -> str | None:
@@ -187,8 +185,8 @@ def maker(repo: Repository, run: RunName, commit: CommitId) -> AgentName | None:
     name, _, domain = found.author.email.partition("@")
     if domain == f"{run}.evogit.invalid":
         return AgentName(name)
-    said = dict(found.message_trailers).get("Evogit-Agent", PREFIX)
-    return None if said.startswith(PREFIX) else AgentName(said)
+    said = dict(found.message_trailers).get("Evogit-Agent", PEOPLE)
+    return None if said.startswith(PEOPLE) else AgentName(said)
 
 
 def taken_in(repo: Repository, snapshot: Snapshot, ledger: Ledger, commit: CommitId) -> list[AnyRecord]:

@@ -14,6 +14,7 @@ from evogit.errors import StorageError
 from evogit.model import AgentName, CommitId, Measurement, Plan, RunName, TreeId
 from evogit.records import (
     MAX_CALLS,
+    PERSON,
     AnyRecord,
     Call,
     Choice,
@@ -32,9 +33,6 @@ from evogit.store.journal import Journal
 from evogit.store.objects import Durability
 from evogit.store.repository import Repository, signature
 from evogit.store.snapshot import Snapshot
-
-PERSON = "person"
-"""What a proposal's `use` says of a commit that a person made; whoever scores it first writes that proposal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

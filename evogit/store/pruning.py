@@ -16,7 +16,7 @@ import msgspec
 import pygit2
 
 from evogit.errors import StorageError, UsageError
-from evogit.model import AgentName, CommitId, RunName
+from evogit.model import PEOPLE, AgentName, CommitId, RunName
 from evogit.records import MAX_NOTE_BYTES, AnyRecord, Successor, Tombstone, encode
 from evogit.store import (
     git,
@@ -39,7 +39,6 @@ from evogit.store.tombs import Rest, Shape
 from evogit.store.tracking import Kind
 from evogit.store.trees import FILE_MODE, Entry
 
-_PERSON = "u-"
 _IN_ONE_NOTE = 1000
 """Tombstones in one note: a note for each would cost an object and a read for each."""
 
@@ -118,7 +117,7 @@ def _divide(
     folded = {}
     for agent, tip in found.items():
         clone = agent.rpartition("-")[2]
-        if clone in gone or (clone == own and agent in held and not agent.startswith(_PERSON)):
+        if clone in gone or (clone == own and agent in held and not agent.startswith(PEOPLE)):
             folded[agent] = tip
     return folded, {agent: tip for agent, tip in found.items() if agent not in folded}
 
@@ -191,7 +190,7 @@ def alone(repo: Repository, run: RunName) -> Iterator[set[AgentName]]:
     with ExitStack() as held, locking.alone(repo, "takeover"):
         for item, _ in tracking.local(repo):
             ours = item.kind is Kind.JOURNAL and item.agent.endswith(f"-{clone}")
-            if item.run == run and ours and not item.agent.startswith(_PERSON):
+            if item.run == run and ours and not item.agent.startswith(PEOPLE):
                 held.callback(private.take_name(repo, run, item.agent).release)
                 names.add(item.agent)
         yield names
