@@ -1,19 +1,21 @@
-"""Importing once what all candidates use, and nothing that could not be shared by forked processes."""
+"""Importing once what all candidates use, and nothing that could not be shared by forked processes.
+
+Here and in the server's other modules, what is not needed is not imported: `threading` and `random` do something after
+each fork, which takes a child longer than all else before the candidate's own files.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.abc
 import os
 import sys
-import threading
 from typing import Any
 
 from evogit.evaluation.serving.scanning import SearchPath, scan
 
 
-class _Refusal(importlib.abc.MetaPathFinder):
+class _Refusal:
     """Keeps the candidate's modules from being imported by this process, and remembers that one was to be."""
 
     def __init__(self, path: SearchPath) -> None:
@@ -66,6 +68,7 @@ def _held() -> object:
     shared = []
     with contextlib.suppress(OSError), open("/proc/self/maps") as lines:
         shared = [line.split()[0] for line in lines if line.split()[1].endswith("s") and "w" in line.split()[1]]
+    threads = sys.modules["threading"].active_count() if "threading" in sys.modules else 1
     with contextlib.suppress(OSError):
-        return threading.active_count(), sorted(os.listdir("/proc/self/fd")), shared
-    return threading.active_count()
+        return threads, sorted(os.listdir("/proc/self/fd")), shared
+    return threads

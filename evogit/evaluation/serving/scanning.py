@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.machinery
 import os
+import pkgutil
 import re
 import sys
 import tokenize
@@ -50,6 +51,8 @@ class SearchPath:
         for folder in list(sys.path_importer_cache):
             if any(folder == own or folder.startswith(own + os.sep) for own in self.own):
                 del sys.path_importer_cache[folder]
+        for own in filter(os.path.isdir, self.own):
+            pkgutil.get_importer(own)  # one that has not looked yet, or every child tries whether it is a zip file
 
     def _finds(self, top: str) -> str | None:
         namespace: str | None = None

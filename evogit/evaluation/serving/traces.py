@@ -8,7 +8,6 @@ import os
 import platform
 import re
 import resource
-import shutil
 import signal
 import stat
 import sys
@@ -38,17 +37,23 @@ class Traces:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child, signal.SIGKILL)
         while True:
-            if self._alone:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(-1, signal.SIGKILL)  # the whole sandbox but this, its first process
-            else:
-                for each in _children():
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(each, signal.SIGKILL)
             try:
-                used += seconds(os.wait4(-1, 0)[2])
+                pid, _, spent = os.wait4(-1, os.WNOHANG)  # where there is none, nobody is left to be looked for
+                if not pid:
+                    self._kill()
+                    _, _, spent = os.wait4(-1, 0)
             except ChildProcessError:
                 return used
+            used += seconds(spent)
+
+    def _kill(self) -> None:
+        if self._alone:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)  # the whole sandbox but this, its first process
+            return
+        for each in _children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
 
     def remove(self) -> str:
         """Remove what is left, and return why that is not possible, or nothing."""
@@ -66,9 +71,9 @@ class Traces:
                     os.utime(path, ns=(when, when), follow_symlinks=False)
         except OSError as error:
             return f"a file in memory cannot be removed: {error}"
-        if any(len(_lines(path)) > 1 for path in _SHARED_OBJECTS):
+        if any(_text(path).count(b"\n") > 1 for path in _SHARED_OBJECTS):
             return "shared memory, semaphores or messages are left"
-        if re.search(r"(inuse|tw) [1-9]", "".join("".join(_lines(path)) for path in _SOCKETS)):
+        if any(re.search(rb"(inuse|tw) [1-9]", _text(path)) for path in _SOCKETS):
             return "connections are left"
         return ""
 
@@ -78,7 +83,7 @@ class Traces:
         for entry in found:
             if entry.path not in self._known:
                 if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path)
+                    _remove_all(entry.path)
                 else:
                     os.unlink(entry.path)
             elif entry.is_dir(follow_symlinks=False) and self._known[entry.path][0] == self._known[folder][0]:
@@ -116,8 +121,14 @@ def _settings() -> object:
 def _children() -> list[int]:
     found: list[int] = []
     for thread in _names("/proc/self/task"):
-        found += map(int, " ".join(_lines(f"/proc/self/task/{thread}/children")).split())
+        found += map(int, _text(f"/proc/self/task/{thread}/children").split())
     return found
+
+
+def _remove_all(folder: str) -> None:
+    import shutil  # seldom needed, and every child would inherit it
+
+    shutil.rmtree(folder)
 
 
 def _names(folder: str) -> list[str]:
@@ -127,12 +138,13 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def _lines(path: str) -> list[str]:
+def _text(path: str) -> bytes:
+    """Return what the kernel says there; nothing where there is no such file."""
     try:
-        with open(path) as file:
-            return file.readlines()
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
     except OSError:
-        return []
+        return b""
 
 
 def seconds(used: resource.struct_rusage) -> float:
