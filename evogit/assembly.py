@@ -111,13 +111,15 @@ def asks_models(definition: Definition) -> bool:
 
 
 @contextmanager
-def models_aside(uses: Sequence[ModelUse], environment: Mapping[str, str]) -> Iterator[tuple[Models, Caller]]:
+def models_aside(
+    uses: Sequence[ModelUse], environment: Mapping[str, str], stopped: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[Models, Caller]]:
     """Give a way to ask models outside of any agent; its process is gone at the end."""
     launcher = Launcher()
     with tempfile.TemporaryDirectory(prefix="evogit-models-") as folder:
-        caller = Caller(launcher, Path(folder), environment, lambda: False)
+        caller = Caller(launcher, Path(folder), environment, stopped)
         try:
-            yield Models(uses, caller, time.monotonic, time.sleep, lambda: False), caller
+            yield Models(uses, caller, time.monotonic, time.sleep, stopped), caller
         finally:
             caller.close()
             launcher.close()

@@ -16,7 +16,8 @@ RULE = (
     "rank-sum test); where no score varies at all, any difference counts"
 )
 """For help and for the text of a proposal."""
-_LUCK = Fraction(1, 20)
+MOST_LUCK = Fraction(1, 20)
+"""In what part of cases luck may do as well as a gain that is proposed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Trial:
     @property
     def is_real(self) -> bool:
         """Whether the gain stands up to `RULE`."""
-        return self.is_better and (self.is_steady or self.luck <= _LUCK)
+        return self.is_better and (self.is_steady or self.luck <= MOST_LUCK)
 
 
 def by_instance(trial: Trial) -> tuple[int, int, int]:

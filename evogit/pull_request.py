@@ -6,13 +6,17 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from random import SystemRandom
 
 from evogit import promote
 from evogit.errors import EvaluatorBroken, NotBetter, UsageError
 from evogit.gain import Trial
 from evogit.harmless import harmless
+from evogit.judging import Exhibit, Heard, Judge, contest
+from evogit.judging.contest import Contest
 from evogit.model import CommitId, Measurement, Operator, Status, TreeId
-from evogit.pull_text import Facts, Step, refusal
+from evogit.pull_evidence import Evidence, refusal
+from evogit.pull_text import Facts, Step
 from evogit.store import commits, landing
 from evogit.store.landing import Target
 from evogit.store.repository import Repository
@@ -151,10 +155,41 @@ def measure(
     return trial
 
 
+def prefer(
+    proposal: Proposal,
+    repeat: int,
+    judge: Judge,
+    act: Callable[[TreeId], Measurement],
+    tell: Callable[[str, Measurement], None],
+    hear: Callable[[Heard], None],
+) -> Contest:
+    """Have a judge compare what is there and what is proposed, and return that when the preference is real.
+
+    `act` has a tree pass the gates in a fresh export, which `tell` hears of; `hear` hears of each comparison.
+
+    Raises:
+        NotBetter: the preference is not real, or what is proposed does not pass.
+        EvaluatorBroken: what is there does not pass, or the judge has no answer.
+        Cancelled: from `act` or the judge.
+    """
+    shown = []
+    for side, tree in (("before", proposal.target_tree), ("after", proposal.tree)):
+        measured = act(tree)
+        tell(side, measured)
+        _refuse_unscored(proposal, side, measured)
+        shown.append(Exhibit(tree=tree, said=measured.feedback))
+    there, proposed = shown
+    held = contest.hold(judge, proposed, there, proposal.task.goal, repeat, hear, SystemRandom())
+    if not held.is_real:
+        raise NotBetter(f"{proposal.best[:12]} is not proposed: {refusal(held)}")
+    return held
+
+
 def _refuse_unscored(proposal: Proposal, side: str, measured: Measurement) -> None:
     if measured.status is Status.OK:
         return
-    said = f"gets no score ({measured.status.value}) when measured again\n{measured.feedback}".rstrip()
+    again = "does not pass its gates" if proposal.task.definition.config.evaluator.judge else "gets no score"
+    said = f"{again} ({measured.status.value}) when measured again\n{measured.feedback}".rstrip()
     if side == "before":
         raise EvaluatorBroken(f"nothing can be compared: {proposal.target.commit[:12]} {said}")
     raise NotBetter(f"{proposal.best[:12]} is not proposed: it {said}")
@@ -163,7 +198,7 @@ def _refuse_unscored(proposal: Proposal, side: str, measured: Measurement) -> No
 def facts(
     proposal: Proposal,
     snapshot: Snapshot,
-    trial: Trial,
+    evidence: Evidence,
     *,
     remote: str,
     user: str,
@@ -179,18 +214,19 @@ def facts(
     """
     repo, task = proposal.repo, proposal.task
     definition = task.definition
+    evaluator = definition.config.evaluator
     lineage = _lineage(repo, snapshot, proposal.best, definition.base)
     stat = promote.summary(repo, proposal.target_tree, proposal.tree)
     base = snapshot.candidates.get(definition.base)
     changed = landing.changed_files(repo, proposal.target_tree, proposal.tree)
     return Facts(
         run=task.run, goal=task.goal, evaluator=definition.evaluator,
-        command=definition.config.evaluator.described(), is_split=definition.config.evaluator.mode == "split",
+        command=None if evaluator.mode == "split" or evaluator.judge else evaluator.described(),
         base=definition.base, base_value=base.value(snapshot.evaluator) if base else None,
         target=proposal.target.commit, best=proposal.best, stat=stat,
         files=[path.decode("utf-8", "replace") for path in changed],
         steps=[_step(repo, snapshot, commit) for commit in lineage], evaluations=snapshot.evaluations,
-        trial=trial, sandbox=where[0], host=where[1], warnings=proposal.warnings, remote=remote,
+        evidence=evidence, sandbox=where[0], host=where[1], warnings=proposal.warnings, remote=remote,
         trailers=[*_trailers(proposal, lineage, user), *([("Signed-off-by", user)] if signoff else [])],
     )  # fmt: skip
 

@@ -5,20 +5,17 @@ All words of candidates, evaluators and agents are made harmless: they reach mai
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
-from evogit import review
-from evogit.gain import RULE, Trial, by_instance, values
+from evogit import pull_evidence, review
+from evogit.gain import Trial
 from evogit.harmless import harmless, in_block, one_line, visible
-from evogit.model import CommitId, Measurement, Operator
+from evogit.model import CommitId, Operator
+from evogit.pull_evidence import WIDTH, Evidence, code, number, wrap
 
-_TITLE = 72
 _TRIED = 72
 _MOST_STEPS = 30
-_MOST_METRICS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +32,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Everything the text says; `steps` are the lineage without the base, oldest first."""
+    """Everything the text says; `steps` are the lineage without the base, oldest first.
+
+    `command` is what measures, where that can be said without evogit.
+    """
 
     run: str
     goal: str
     evaluator: str
-    command: str
-    is_split: bool
+    command: str | None
     base: CommitId
     base_value: float | None
     target: CommitId
@@ -50,7 +49,7 @@ class Facts:
     files: Sequence[str]
     steps: Sequence[Step]
     evaluations: int
-    trial: Trial
+    evidence: Evidence
     sandbox: str
     host: str
     warnings: Sequence[str]
@@ -76,12 +75,9 @@ def message(facts: Facts) -> str:
 
 def title(facts: Facts) -> str:
     """Return the first line: what it is for or what it changes, and the gain; at most 72 characters."""
-    before, after = facts.trial.before, facts.trial.after
-    won = f": {_number(before)} to {_number(after)}"
-    if before and abs(after / before) < 100 and before * after > 0:
-        won += f" ({(after - before) / abs(before):+.1%})"
+    won = pull_evidence.won(facts.evidence)
     what = facts.files[0] if len(facts.files) == 1 else f"{len(facts.files)} files"
-    return harmless(facts.goal.partition("\n")[0] or f"Change {what}", _TITLE - len(won)).rstrip(".") + won
+    return harmless(facts.goal.partition("\n")[0] or f"Change {what}", WIDTH - len(won)).rstrip(".") + won
 
 
 def _summary(facts: Facts) -> str:
@@ -97,137 +93,70 @@ def _summary(facts: Facts) -> str:
         f"Found by evogit in run {facts.run}: {_many(len(facts.steps), 'step', 'steps')} from {facts.base[:12]} "
         f"by {by}, among {_many(facts.evaluations, 'evaluation', 'evaluations')} of the whole run."
     )
-    return _wrap(found) + (f"\nGoal: {harmless(facts.goal, 300)}" if facts.goal else "")
-
-
-def _evidence(facts: Facts) -> str:
-    trial = facts.trial
-    times = len(trial.proposed)
-    onto = "the base" if facts.target == facts.base else f"its target {facts.target[:12]}"
-    direction = trial.direction.value
-    rows = [("score", [one.value for one in trial.reference], [one.value for one in trial.proposed])]
-    for name in _metrics(trial):
-        rows.append((name, _of(trial.reference, name), _of(trial.proposed, name)))
-    table = [f"| | before: {onto} | after: proposed |", "|---|---|---|"]
-    table += [f"| {f'score ({direction})' if not row else _code(name, 60)} | {_series(before)} | {_series(after)} |"
-              for row, (name, before, after) in enumerate(rows)]  # fmt: skip
-    seconds = [median(one.seconds for one in side) for side in (trial.reference, trial.proposed)]
-    table.append(f"| seconds | {seconds[0]:.3g} | {seconds[1]:.3g} |")
-    luck = "No score varied." if trial.is_steady else f"Luck alone does as well in {_percent(trial)} of cases."
-    said = (
-        f"**Evidence**: both were measured again for this text, {times} times each in turns, each time in a fresh "
-        f"export. {luck} Medians; least and greatest in brackets."
-    )
-    where = f"Host {_code(facts.host, 60)}, sandbox {_code(facts.sandbox, 60)}, evaluator `{facts.evaluator[:16]}`."
-    rule = f"Rule of `evogit pr`: {RULE[0].lower()}{RULE[1:]}."
-    better, worse, same = by_instance(trial)
-    instances = (
-        f"Of the instances {better} got better, {worse} worse, {same} stayed.\n" if better + worse + same else ""
-    )
-    return "\n\n".join((_wrap(said), "\n".join(table), f"{instances}{where}\n{_wrap(rule)}"))
-
-
-def _metrics(trial: Trial) -> list[str]:
-    every = (*trial.reference, *trial.proposed)
-    common = set(every[0].metrics).intersection(*(set(one.metrics) for one in every))
-    return sorted(common)[:_MOST_METRICS]
-
-
-def _of(measured: Sequence[Measurement], name: str) -> list[float | None]:
-    return [one.metrics.get(name) for one in measured]
-
-
-def _series(found: Sequence[float | None]) -> str:
-    known = [value for value in found if value is not None]
-    if not known:
-        return "-"
-    low, high = min(known), max(known)
-    return _number(median(known)) + ("" if low == high else f" ({_number(low)} … {_number(high)})")
-
-
-def _lineage(facts: Facts) -> str:
-    shown = list(facts.steps)[-_MOST_STEPS:]
-    left = len(facts.steps) - len(shown)
-    lines = [
-        "**Lineage**: what led here by first parents, with the scores as recorded.",
-        "",
-        "| step | commit | agent | operator | score | what was tried |",
-        "|---|---|---|---|---|---|",
-        f"| 0 | {facts.base[:12]} | | base | {_number(facts.base_value)} | |",
-    ]
-    if left:
-        lines.append(f"| … | | | | | {_many(left, 'step', 'steps')} in between |")
-    for number, step in enumerate(shown, left + 1):
-        operator = step.operator.value if step.parents < 2 else f"{step.operator.value} of {step.parents}"
-        tried = _code(step.subject, _TRIED)
-        by = harmless(step.by, 63)
-        lines.append(f"| {number} | {step.commit[:12]} | {by} | {operator} | {_number(step.value)} | {tried} |")
-    return "\n".join(lines)
-
-
-def _reproduce(facts: Facts) -> str:
-    best, fetch = facts.best[:12], review.fetch(facts.run, facts.remote)
-    if facts.is_split:
-        said = "**Reproduce**, the last two lines with evogit, which keeps what scores and the candidate apart:"
-        return _wrap(said) + "\n\n" + _block((*fetch, *review.measure(facts.run, facts.remote, best)))
-    lines = (*fetch, *review.reproduce(facts.run, facts.remote, best, facts.command))
-    heading = (
-        f"**Reproduce**: `evogit evaluate {best} --run {facts.run}`, or with git alone, with the files that judge:"
-    )
-    return _wrap(heading) + "\n\n" + _block(lines)
-
-
-def _review(facts: Facts) -> str:
-    base, best, notes = facts.base[:12], facts.best[:12], f"evogit-remote/{facts.remote}/{facts.run}/*"
-    steps = review.bisect(base, best, notes, facts.evaluator, _halfway(facts))
-    lines = (*review.look(base, best, notes), *steps)
-    heading = "**Review without evogit**, after that fetch; the last lines find the step that won half of the gain:"
-    return _wrap(heading) + "\n\n" + _block(lines)
-
-
-def _halfway(facts: Facts) -> tuple[str, float]:
-    known = [step.value for step in facts.steps if step.value is not None]
-    before = facts.trial.before if facts.base_value is None else facts.base_value
-    after = known[-1] if known else facts.trial.after
-    return (">=" if after >= before else "<="), (before + after) / 2
-
-
-def _block(lines: Sequence[str]) -> str:
-    # Indented, so that Markdown leaves it alone and no line can begin a patch, a trailer or a comment.
-    return "\n".join(f"    {visible(line)}".rstrip() for line in lines)
-
-
-def _code(text: str, length: int) -> str:
-    line = harmless(text, length)
-    return f"`{line}`" if line else ""
-
-
-def _wrap(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, _TITLE, break_long_words=False, break_on_hyphens=False))
+    return wrap(found) + (f"\nGoal: {harmless(facts.goal, 300)}" if facts.goal else "")
 
 
 def _many(count: int, one: str, more: str) -> str:
     return f"{count} {one if count == 1 else more}"
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.6g}"
+def _evidence(facts: Facts) -> str:
+    onto = "the base" if facts.target == facts.base else f"its target {facts.target[:12]}"
+    where = f"Host {code(facts.host, 60)}, sandbox {code(facts.sandbox, 60)}, evaluator `{facts.evaluator[:16]}`."
+    return pull_evidence.paragraphs(facts.evidence, onto, where)
 
 
-def refusal(trial: Trial) -> str:
-    """Return in numbers why the trial proves no gain."""
-    before, after = _series(list(values(trial.reference))), _series(list(values(trial.proposed)))
-    numbers = f"{before} before, {after} after, measured {len(trial.proposed)} times each ({trial.direction.value})"
-    if not trial.is_better:
-        return f"no gain: {numbers}"
-    luck = f"the gain may be luck, which does as well in {_percent(trial)} of cases"
-    return f"{luck}: {numbers}; --repeat N measures more often"
+def _lineage(facts: Facts) -> str:
+    shown = list(facts.steps)[-_MOST_STEPS:]
+    left = len(facts.steps) - len(shown)
+    kind = "score" if isinstance(facts.evidence, Trial) else "rating"
+    lines = [
+        f"**Lineage**: what led here by first parents, with the {kind}s as recorded.",
+        "",
+        f"| step | commit | agent | operator | {kind} | what was tried |",
+        "|---|---|---|---|---|---|",
+        f"| 0 | {facts.base[:12]} | | base | {number(facts.base_value)} | |",
+    ]
+    if left:
+        lines.append(f"| … | | | | | {_many(left, 'step', 'steps')} in between |")
+    for place, step in enumerate(shown, left + 1):
+        operator = step.operator.value if step.parents < 2 else f"{step.operator.value} of {step.parents}"
+        tried = code(step.subject, _TRIED)
+        by = harmless(step.by, 63)
+        lines.append(f"| {place} | {step.commit[:12]} | {by} | {operator} | {number(step.value)} | {tried} |")
+    return "\n".join(lines)
 
 
-def _percent(trial: Trial) -> str:
-    return f"{float(trial.luck) * 100:.2g} %"
+def _reproduce(facts: Facts) -> str:
+    best, fetch = facts.best[:12], review.fetch(facts.run, facts.remote)
+    if facts.command is None:
+        said = "**Reproduce**, the last two lines with evogit, which keeps what scores and the candidate apart:"
+        if not isinstance(facts.evidence, Trial):
+            said = "**Check its gates** with evogit:"
+        return wrap(said) + "\n\n" + _block((*fetch, *review.measure(facts.run, facts.remote, best)))
+    lines = (*fetch, *review.reproduce(facts.run, facts.remote, best, facts.command))
+    heading = (
+        f"**Reproduce**: `evogit evaluate {best} --run {facts.run}`, or with git alone, with the files that judge:"
+    )
+    return wrap(heading) + "\n\n" + _block(lines)
 
 
-def metrics_of(measured: Sequence[Measurement]) -> Mapping[str, object]:
-    """Return measurements for machines: all values, and wall seconds."""
-    return {"values": values(measured), "seconds": [round(one.seconds, 4) for one in measured]}
+def _review(facts: Facts) -> str:
+    base, best, notes = facts.base[:12], facts.best[:12], f"evogit-remote/{facts.remote}/{facts.run}/*"
+    lines, heading = review.look(base, best, notes), "**Review without evogit**, after that fetch"
+    if isinstance(facts.evidence, Trial):
+        lines = (*lines, *review.bisect(base, best, notes, facts.evaluator, _halfway(facts, facts.evidence)))
+        heading += "; the last lines find the step that won half of the gain"
+    return wrap(f"{heading}:") + "\n\n" + _block(lines)
+
+
+def _halfway(facts: Facts, trial: Trial) -> tuple[str, float]:
+    known = [step.value for step in facts.steps if step.value is not None]
+    before = trial.before if facts.base_value is None else facts.base_value
+    after = known[-1] if known else trial.after
+    return (">=" if after >= before else "<="), (before + after) / 2
+
+
+def _block(lines: Sequence[str]) -> str:
+    # Indented, so that Markdown leaves it alone and no line can begin a patch, a trailer or a comment.
+    return "\n".join(f"    {visible(line)}".rstrip() for line in lines)

@@ -167,6 +167,16 @@ Word = Literal["first", "second", "tie", "none"]
 """Which of two was said to be better by the place in which it was shown; `none`: there was no answer of any use."""
 
 
+def points(verdicts: tuple[Word, Word]) -> float | None:
+    """Return 1 when what was first in the first of two verdicts is better, 0 when the other one is, 0.5 for a tie.
+
+    What is preferred in one place only is preferred for its place, and that is a tie. None: there is no answer.
+    """
+    if "none" in verdicts:
+        return None
+    return {("first", "second"): 1.0, ("second", "first"): 0.0}.get(verdicts, 0.5)
+
+
 class Comparison(Record, frozen=True, kw_only=True, omit_defaults=True, tag="comparison", gc=False):
     """The candidate it stands on, compared with another one, `than`, by the goal whose SHA-256 is `goal`.
 
@@ -185,13 +195,8 @@ class Comparison(Record, frozen=True, kw_only=True, omit_defaults=True, tag="com
 
     @property
     def points(self) -> float | None:
-        """1 when the candidate is better, 0 when the other one is, 0.5 for a tie, None where there is no answer.
-
-        What is preferred in one place only is preferred for its place, and that is a tie.
-        """
-        if "none" in self.verdicts:
-            return None
-        return {("first", "second"): 1.0, ("second", "first"): 0.0}.get(self.verdicts, 0.5)
+        """1 when the candidate is better, 0 when the other one is, 0.5 for a tie, None where there is no answer."""
+        return points(self.verdicts)
 
 
 class Successor(Record, frozen=True, kw_only=True, omit_defaults=True, tag="successor", gc=False):

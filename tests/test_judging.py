@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from random import Random
 from typing import Any
 
@@ -13,10 +14,13 @@ import pytest
 from conftest import Checkout
 from family import EVALUATOR, RUN, Family
 from model_server import KEY, ModelServer, Say
+from proposals import derived
 
 from evogit import config
 from evogit.errors import ConfigError
+from evogit.judging import Answer, Heard
 from evogit.judging.by_model import verdict
+from evogit.judging.contest import Contest
 from evogit.llm import Completion
 from evogit.model import CommitId, Measurement, Status, TreeId
 from evogit.phylogeny import Phylogeny
@@ -328,7 +332,6 @@ def test_all_commands_work_where_there_is_a_judge(page: Callable[..., Checkout])
         here.evogit(*words)
     for one in dict.fromkeys(one["on"] for one in said):
         assert "follows from what its agent knew" in here.evogit("plan", "--replay", one).stdout
-    assert "whose preference proves no gain" in here.evogit("pr", expect=2).stderr
     assert "a judge gives no score" in here.evogit("doctor", "--eval", expect=2).stderr
     # What was compared is never dropped, and reads as before.
     every = {one[key] for one in said for key in ("on", "than")}
@@ -336,6 +339,44 @@ def test_all_commands_work_where_there_is_a_judge(page: Callable[..., Checkout])
     here.evogit("clean", "--keep", "best", "--run", "r")
     assert {one: document(here, "show", one)["value"] for one in every} == before
     here.git("fsck", "--strict")
+
+
+def test_what_a_judge_prefers_again_and_again_is_proposed(page: Callable[..., Checkout]) -> None:
+    here = page()
+    here.evogit("run", "-n", "1", "--evals", "1", "--run", "r")
+    better = derived(here, {"page.txt": "width = 6\n"}, "Nearly golden")
+    here.evogit("evaluate", better)
+    assert "by fewer than 5 comparisons" in here.evogit("pr", better, "--repeat", "3", expect=2).stderr
+    assert "--model: no judge here is a model" in here.evogit("pr", better, "--model", "x/y", expect=2).stderr
+    assert "have the judge compare main and" in here.evogit("pr", better, "--dry-run").stdout
+    done = document(here, "pr", better)
+    assert done["compared"] == {"wins": 5, "losses": 0, "ties": 0, "calls": 0, "usd": 0}
+    assert done["title"] == "A page of the golden width: preferred 5 of 5 times"
+    text = here.git("log", "-1", "--format=%B", done["branch"])
+    assert "prefer" in text
+    assert "a coin does as well in 3.1 % of cases" in " ".join(text.split())
+    assert "git bisect" not in text
+    assert here.git("diff", better, done["branch"]) == ""
+    # What is there is better than this one, and that one is as good.
+    for width, why in (("-9", "no preference: the judge preferred it 0 times, what is there 5"), ("3.0", "neither 5")):
+        other = derived(here, {"page.txt": f"width = {width}\n"}, "Another width")
+        assert why in here.evogit("pr", other, expect=1).stderr
+    without = derived(here, {"page.txt": "no width\n"}, "No width")
+    assert "it does not pass its gates (failed)" in here.evogit("pr", without, expect=1).stderr
+    assert len(here.git("for-each-ref", "refs/heads/evogit/r").splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "real", "luck"),
+    [("wwwww", True, "1/32"), ("wwww", False, "1/16"), ("wwwwwt", True, "1/32"), ("wwwwwwwl", True, "9/256"),
+     ("wwwwwwl", False, "1/16"), ("lllll", False, "1"), ("tt", False, "1")],
+)  # fmt: skip
+def test_a_preference_is_real_when_a_coin_is_no_explanation(verdicts: str, real: bool, luck: str) -> None:
+    words: dict[str, tuple[Word, Word]] = {
+        "w": ("first", "second"), "l": ("second", "first"), "t": ("first", "first"),
+    }  # fmt: skip
+    found = Contest(tuple(Heard(verdicts=words[one], calls=(), last=Answer(word="tie")) for one in verdicts))
+    assert (found.is_real, found.luck) == (real, Fraction(luck))
 
 
 @pytest.mark.heavy
@@ -441,6 +482,14 @@ def test_a_model_compares_what_agents_without_any_made(page: Callable[..., Check
         (plain.path / "page.txt").write_text(f"width = 7\nnote = {injected}\n")
         mine = plain.commit("The golden width")
         here.evogit("run", "-n", "1", "--evals", "5", "--run", "r", timeout=400)
+        asked = len(server.asked)
+        told = here.evogit("pr", mine, "--json", timeout=400)
+        done = dict(json.loads(told.stdout))
+        assert (done["compared"]["wins"], done["compared"]["calls"]) == (5, 10)
+        assert done["compared"]["usd"] > 0
+        assert len(server.asked) == asked + 10
+        assert told.stderr.count("the judge prefers what is proposed  (") == 5
+        del server.asked[asked:]
     said = comparisons(here)
     calls = [call for one in said for call in one["calls"]]
     assert len(calls) == len(server.asked)

@@ -63,7 +63,7 @@ def test_the_text_has_evidence_lineage_and_a_way_to_check(here: Checkout) -> Non
 def test_what_would_be_done_writes_nothing(here: Checkout) -> None:
     before, known = fingerprint(here.path, here.environment), refs(here)
     told = here.evogit("pr", "--dry-run").stdout
-    assert "to the branch evogit/r/pr-1, if the gain is real" in told
+    assert "to the branch evogit/r/pr-1, if it is really better" in told
     assert document(here, "pr", "--dry-run")["branch"] == "evogit/r/pr-1"
     here.evogit("pr", "--print-body")
     assert changed(before, fingerprint(here.path, here.environment)) == {}

@@ -6,20 +6,21 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
-from evogit import assembly, forge, promote, pull_branch, pull_request, pull_text
-from evogit.cli import confine, context
+from evogit import forge, promote, pull_branch, pull_evidence, pull_request, pull_text
+from evogit.cli import confine, context, models, proving
 from evogit.cli.context import Reading
 from evogit.cli.output import console, number, plain, print_json, safe
+from evogit.cli.proving import Asking
 from evogit.cli.signals import StopSignals
-from evogit.errors import EvogitError, UsageError
-from evogit.gain import RULE, Trial
-from evogit.model import CommitId, Measurement, TreeId
+from evogit.errors import EvogitError
+from evogit.gain import RULE
+from evogit.judging.contest import RULE as PREFERENCE_RULE
+from evogit.model import CommitId
+from evogit.pull_evidence import Evidence
 from evogit.pull_request import Proposal, Style
-from evogit.sandbox import Cancelled, Launcher
 from evogit.store import landing, publishing
 from evogit.store.publishing import Remote
 from evogit.store.remote import without_secret
@@ -55,7 +56,7 @@ def apply_command(revision: str | None, dry_run: bool, run: str | None) -> None:
 class _Wish:
     """What a person asked for."""
 
-    repeat: int
+    asking: Asking
     signoff: bool
     remote: Remote | None
     as_json: bool
@@ -68,10 +69,10 @@ class _Done:
     number: int
     commit: CommitId
     how: str
-    trial: Trial | None
+    evidence: Evidence | None
 
 
-@click.command("pr", epilog=f"\b\nWhen is a gain real?\n\n{RULE}.")
+@click.command("pr", epilog=f"\b\nWhen is it really better?\n\n{RULE}. {PREFERENCE_RULE}.")
 @_REV
 @click.option("--style", type=click.Choice([style.value for style in Style]), default="squash", show_default=True,
               help="One commit, or a merge commit of the lineage as it evolved")  # fmt: skip
@@ -79,8 +80,9 @@ class _Done:
     "--onto", metavar="BRANCH", help="What it shall be merged into; default: the checked-out branch, or the base"
 )
 @click.option("--remote", "remote", metavar="NAME", help="Push the branch there with your own credentials")
-@click.option("--repeat", type=click.IntRange(2, 20), default=3, show_default=True,
-              help="How often each is measured; 2 are enough only where no score varies")  # fmt: skip
+@click.option("--repeat", type=click.IntRange(2, 20), show_default="3, or 5 where a judge compares",
+              help="How often each is measured (2 do only where no score varies), or a judge is asked")  # fmt: skip
+@models.model_option
 @click.option("--signoff", is_flag=True, help="Add a Signed-off-by line with your name")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done; measure nothing")
 @click.option("--print-body", is_flag=True, help="Measure, print the text, write nothing")
@@ -88,38 +90,35 @@ class _Done:
 @confine.sandbox_options
 @context.json_option
 def pr_command(
-    revision: str | None, style: str, onto: str | None, remote: str | None, repeat: int, signoff: bool, dry_run: bool,
-    print_body: bool, run: str | None, as_json: bool,
+    revision: str | None, style: str, onto: str | None, remote: str | None, repeat: int | None, named: tuple[str, ...],
+    signoff: bool, dry_run: bool, print_body: bool, run: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Propose a candidate as a pull request.
 
-    It and what it would be merged into are measured again, in turns, each in a fresh export. Unless the gain is real
-    nothing is written (exit code 1). Else the branch evogit/RUN/pr-N gets a commit in your name whose message is the
-    pull request's text: what changed, the evidence, the lineage, how to check it all with git alone. Nothing is checked
-    out; no forge is called: the line or address that opens the pull request is printed.
+    It and what it would be merged into are measured again, in turns, each in a fresh export; or, where a judge compares
+    candidates, the judge compares the two again. Unless it is really better nothing is written (exit code 1). Else the
+    branch evogit/RUN/pr-N gets a commit in your name whose message is the pull request's text: what changed, the
+    evidence, the lineage, how to check it all with git alone. Nothing is checked out; no forge is called: the line or
+    address that opens the pull request is printed.
 
     `--style history` makes a merge commit with that text, whose second parent is the candidate itself, so that every
     step lands with its own commit and its notes. REV is a commit, an agent's name or `best` (the default).
     """
     signals = StopSignals()
     reading = context.read_run(run)
-    if reading.task.definition.config.evaluator.judge is not None:
-        raise UsageError(
-            f"run {reading.task.run} has a judge, whose preference proves no gain; look at `evogit diff`, stage it "
-            "with `evogit apply`, and propose it in your own words"
-        )
+    asking = proving.asking(reading, repeat, named)
     proposal = pull_request.prepare(
         reading.repo, reading.task, reading.resolve(revision), style=Style(style), onto=onto
     )
     user = landing.identity(reading.repo, os.environ)
     there = publishing.find(reading.repo, remote, os.environ) if remote is not None else None
-    wish = _Wish(repeat=repeat, signoff=signoff, remote=there, as_json=as_json)
+    wish = _Wish(asking=asking, signoff=signoff, remote=there, as_json=as_json)
     _warn(proposal)
     if dry_run:
         _print_plan(proposal, wish, user)
     elif print_body:
-        trial, sandbox = _measure(reading, proposal, repeat, signals)
-        click.echo(_text(reading, proposal, (trial, sandbox), wish, user), nl=False)
+        found = proving.evidence(reading, proposal, asking, signals)
+        click.echo(_text(reading, proposal, found, wish, user), nl=False)
     else:
         done = _propose(reading, proposal, wish, user, signals)
         pushed = _push(proposal, done, wish, signals)
@@ -154,56 +153,31 @@ def _print_plan(proposal: Proposal, wish: _Wish, user: str) -> None:
 
 def _print_steps(proposal: Proposal, wish: _Wish, branch: str) -> None:
     out = console()
-    out.print(plain(f"would measure {_name(proposal)} and {proposal.best[:12]} {wish.repeat} times each"))
+    out.print(plain(f"would {wish.asking.words(_name(proposal), proposal.best[:12])}"))
     form = "one commit" if proposal.style is Style.SQUASH else "a merge commit of the lineage"
-    out.print(plain(f"would write {form} on {_name(proposal)} to the branch {branch}, if the gain is real"))
+    out.print(plain(f"would write {form} on {_name(proposal)} to the branch {branch}, if it is really better"))
 
 
 def _propose(reading: Reading, proposal: Proposal, wish: _Wish, user: str, signals: StopSignals) -> _Done:
     signed_off = user if wish.signoff else None
     found = pull_branch.place(proposal, signed_off=signed_off, taken=())
     if found.is_current and found.tip:
-        return _Done(number=found.number, commit=found.tip, how="unchanged", trial=None)
+        return _Done(number=found.number, commit=found.tip, how="unchanged", evidence=None)
     taken = publishing.proposed(reading.repo, wish.remote, reading.task.run, os.environ) if wish.remote else ()
-    trial, sandbox = _measure(reading, proposal, wish.repeat, signals)
-    text = _text(reading, proposal, (trial, sandbox), wish, user)
+    evidence, sandbox = proving.evidence(reading, proposal, wish.asking, signals)
+    text = _text(reading, proposal, (evidence, sandbox), wish, user)
     commit = landing.write_commit(reading.repo, text, proposal.tree, proposal.parents, os.environ)
     before = pull_branch.put(proposal, commit, signed_off=signed_off, taken=taken)
     if before.is_current and before.tip:
-        return _Done(number=before.number, commit=before.tip, how="unchanged", trial=None)
-    return _Done(number=before.number, commit=commit, how="updated" if before.tip else "new", trial=trial)
+        return _Done(number=before.number, commit=before.tip, how="unchanged", evidence=None)
+    return _Done(number=before.number, commit=commit, how="updated" if before.tip else "new", evidence=evidence)
 
 
-def _measure(reading: Reading, proposal: Proposal, repeat: int, signals: StopSignals) -> tuple[Trial, str]:
-    """Return what was measured, and what it was confined by."""
-    sandbox = confine.sandbox(reading.repo)
-    with assembly.aside(reading.repo, reading.task, sandbox, signals.came) as (folder, launcher):
-        try:
-            trial = pull_request.measure(
-                proposal, repeat, lambda tree: _measure_fresh(reading, folder, launcher, tree), _tell
-            )
-        except Cancelled:
-            sys.exit(signals.exit_code)
-    if signals.reason is not None:
-        sys.exit(signals.exit_code)
-    return trial, launcher.kind
-
-
-def _measure_fresh(reading: Reading, folder: Path, launcher: Launcher, tree: TreeId) -> Measurement:
-    # A new meter each time: its export begins by removing whatever is there.
-    return assembly.meter(reading.repo, reading.task, folder, launcher, os.environ).measure(tree)
-
-
-def _tell(side: str, measured: Measurement) -> None:
-    said = number(measured.value) if measured.value is not None else measured.status.value
-    click.echo(f"evogit: {side} {said}  in {measured.seconds:.3g} s", err=True)
-
-
-def _text(reading: Reading, proposal: Proposal, measured: tuple[Trial, str], wish: _Wish, user: str) -> str:
-    trial, sandbox = measured
+def _text(reading: Reading, proposal: Proposal, shown: tuple[Evidence, str], wish: _Wish, user: str) -> str:
+    evidence, sandbox = shown
     name = wish.remote.name if wish.remote and wish.remote.is_configured else "origin"
     found = pull_request.facts(
-        proposal, reading.snapshot, trial, remote=name, user=user, signoff=wish.signoff,
+        proposal, reading.snapshot, evidence, remote=name, user=user, signoff=wish.signoff,
         where=(sandbox, platform.node()[:64] or "unknown"),
     )  # fmt: skip
     return pull_text.message(found)
@@ -227,11 +201,10 @@ def _print_done(proposal: Proposal, done: _Done, wish: _Wish, pushed: str | None
     message = landing.message_of(proposal.repo, done.commit)
     opening = _opening(proposal, wish, branch)
     if wish.as_json:
-        sides = {"before": done.trial.reference, "after": done.trial.proposed} if done.trial else {}
         print_json(
             {"run": proposal.task.run, "best": proposal.best, "branch": branch, "commit": done.commit, "how": done.how,
              "onto": _name(proposal), "style": proposal.style, "title": message.partition("\n")[0],
-             "measured": {side: pull_text.metrics_of(found) for side, found in sides.items()}, "pushed": pushed,
+             **pull_evidence.for_machines(done.evidence), "pushed": pushed,
              "open": [*opening.lines, *([opening.address] if opening.address else [])],
              "warnings": list(proposal.warnings)}
         )  # fmt: skip

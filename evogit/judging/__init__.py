@@ -2,7 +2,7 @@
 
 from evogit.judging.by_command import CommandJudge
 from evogit.judging.by_model import ModelJudge
-from evogit.judging.judge import Answer, Exhibit, Judge, Question
+from evogit.judging.judge import Answer, Exhibit, Heard, Judge, Question
 from evogit.judging.panel import Panel
 
-__all__ = ["Answer", "CommandJudge", "Exhibit", "Judge", "ModelJudge", "Panel", "Question"]
+__all__ = ["Answer", "CommandJudge", "Exhibit", "Heard", "Judge", "ModelJudge", "Panel", "Question"]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from random import Random
 
 from evogit.errors import EvaluatorBroken, EvogitError, StorageError
-from evogit.judging.judge import Answer, Exhibit, Judge, Question
+from evogit.judging.judge import Answer, Exhibit, Judge, in_both_orders
 from evogit.model import PEOPLE, AgentName, CommitId, TreeId
 from evogit.phylogeny import Phylogeny
-from evogit.records import Call, Comparison, Score, Word, spent
+from evogit.records import Comparison, Score
 from evogit.store import comparing
 from evogit.store.candidate import Candidate
 from evogit.store.ledger import Ledger, Writer
@@ -97,28 +96,16 @@ class Panel:
         one, other = self._exhibit(pair.commit), self._exhibit(pair.than)
         if one is None or other is None:
             return None
-        said: dict[bool, Word] = {True: "none", False: "none"}
-        calls: list[Call] = []
-        answer = Answer(word="none")
-        for is_first in (True, False) if rng.random() < 0.5 else (False, True):
-            first, second = (one, other) if is_first else (other, one)
-            left_usd = partial(self._left_after, tuple(calls))
-            answer = judge.ask(Question(goal=pair.goal, first=first, second=second, left_usd=left_usd), rng)
-            calls += answer.calls
-            said[is_first] = answer.word
-            if answer.word == "none":
-                break
+        heard = in_both_orders(judge, one, other, pair.goal, self._left_usd, rng)
+        answer = heard.last
         fatal = answer.fatal or self._despair(judge, answer)
-        if answer.word == "none" and judge.by == "model" and not calls and fatal is None:
+        if answer.word == "none" and judge.by == "model" and not heard.calls and fatal is None:
             return None
         record = ledger.comparison(
-            pair.than, (said[True], said[False]), judge.by, goal=comparing.goal_digest(pair.goal), seed=pair.seed,
-            calls=calls, text=answer.why[:_TEXT],
+            pair.than, heard.verdicts, judge.by, goal=comparing.goal_digest(pair.goal), seed=pair.seed,
+            calls=heard.calls, text=answer.why[:_TEXT],
         )  # fmt: skip
         return record, fatal
-
-    def _left_after(self, calls: Sequence[Call]) -> float:
-        return self._left_usd() - spent(calls)
 
     def _despair(self, judge: Judge, answer: Answer) -> EvogitError | None:
         """Return what to end with when a command never says anything of use."""
