@@ -7,6 +7,7 @@ up to them, too.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -127,21 +128,23 @@ def prove(case: Case, folder: Path, environment: Mapping[str, str], *, seed: int
     )  # fmt: skip
 
 
-def readme(example: str) -> list[str]:
-    """Return the lines of the shell block in an example's README, without the one that makes a copy to work in."""
-    script = re.search(r"```sh\n(.*?)```", (EXAMPLES / example / "README.md").read_text(), re.DOTALL)
-    assert script
-    commands = script[1].splitlines()
-    assert commands[0].startswith("work=$(mktemp -d) && cp -r . ")
-    return commands[1:]
-
-
 def run_readme(example: str, folder: Path, environment: Mapping[str, str]) -> str:
-    """Run that block in a folder that is a Git repository of the example's files and return what it printed."""
+    """Run the first shell block of an example's README in a folder that is a Git repository of the example's files.
+
+    Returns what it printed. The line that makes a copy to work in is left out.
+    """
     shutil.copytree(EXAMPLES / example, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    program = f'evogit() {{ "{sys.executable}" -P -m evogit "$@"; }}\npython() {{ "{sys.executable}" "$@"; }}\n'
-    text = "set -e\n" + program + "\n".join(readme(example))
-    return _runner(folder, environment)("sh", "-c", text)
+    return run_block(example, 0, folder, environment)
+
+
+def run_block(example: str, number: int, folder: Path, environment: Mapping[str, str]) -> str:
+    """Run one of the shell blocks of an example's README in a folder and return what it printed."""
+    found = re.findall(r"```sh\n(.*?)```", (EXAMPLES / example / "README.md").read_text(), re.DOTALL)
+    commands = found[number].splitlines()
+    if number == 0:
+        assert commands.pop(0).startswith("work=$(mktemp -d) && cp -r . ")
+    programs = {**environment, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"}
+    return _runner(folder, programs)("sh", "-c", "\n".join(["set -e", *commands]))
 
 
 def _held_back(case: Case, folder: Path, environment: Mapping[str, str]) -> tuple[bool, float]:
