@@ -47,6 +47,7 @@ def _solver(prompt: str) -> str:
 
 
 _STEPS = ("Look at every bin that is open.", "First of all sort the items by size, the largest first.")
+_END = "Give the function in one fence, with nothing but the standard library.\n"
 
 
 class _Model:
@@ -62,12 +63,8 @@ class _Model:
             return Say(f"Here you are.\n```python\n{_solver(said)}```\n")
         shown = messages[1]["content"]
         step = next((step for step in _STEPS if step not in shown[shown.rindex("# The files") :]), f"Hint {number}.")
-        end = "Give the function in one fence"
-        block = f"<<<<<<< SEARCH\n{end}{_END}=======\n{step} # {number}\n{end}{_END}>>>>>>> REPLACE\n"
+        block = f"<<<<<<< SEARCH\n{_END}=======\n{step} # {number}\n{_END}>>>>>>> REPLACE\n"
         return Say(f"Subject: Say how\nThe model is told too little.\n\n### `designer.py`\n{block}")
-
-
-_END = ", with nothing but the standard library.\n"
 
 
 @pytest.fixture
@@ -81,11 +78,11 @@ def meta(new_checkout: Callable[..., Checkout]) -> Checkout:
     return made
 
 
-def _asked(here: Checkout, server: ModelServer, *words: str, key: str = KEY, calls: int = 500) -> dict[str, Any]:
+def _asked(here: Checkout, server: ModelServer, *, key: str = KEY, calls: int = 500) -> dict[str, Any]:
     """Evaluate HEAD while the relay runs and return what came of it."""
     relay = [sys.executable, "relay.py", "--url", server.base, "--model", "solver", "--calls", str(calls)]
     done = subprocess.run(
-        [*relay, *here.command("evaluate", "HEAD", "--json", *words)], cwd=here.path,
+        [*relay, *here.command("evaluate", "HEAD", "--json")], cwd=here.path,
         env={**here.environment, "OPENAI_API_KEY": key}, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
