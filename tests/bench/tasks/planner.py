@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+import pytest  # noqa: F401 - the tests import it, a fifth of a second that is no candidate's: once, and not in each
+
 EXAMPLE = Path(__file__).parents[3] / "examples" / "repair"
 FAULTS = ("touching", "order", "comments")
 DIRECTION = "maximize"
