@@ -110,7 +110,7 @@ class Agent:
         """Do one thing: score what waits for a score, or make and score one candidate.
 
         Raises:
-            Cancelled: the evaluation was interrupted; nothing of the step is kept.
+            Cancelled: the evaluation was interrupted; only what was published before is kept.
             EvaluatorBroken, ProposerBroken, StorageError: as for `run`.
         """
         if due := self._due():
@@ -315,9 +315,10 @@ class Agent:
     def _try(self, plan: Plan, draft: Draft, tree: TreeId) -> CommitId:
         """Evaluate, commit and record; the commit and its records become visible together.
 
-        What cost time or money is kept before it is evaluated: it is not lost if this process is killed meanwhile.
+        What cost time or money is kept before: it is not lost if this process is killed meanwhile. So is a merge, that
+        nobody may bring the same lineages together beside it.
         """
-        measured = None if draft.calls else self._measure(tree)
+        measured = None if draft.calls or plan.operator is Operator.MERGE else self._measure(tree)
         # Written again, as loose objects: nothing led to the tree while it was measured, and a `git repack -a -d` that
         # began meanwhile, and may still be running, drops such objects when they are packed.
         tree = draft.write() if measured else tree

@@ -71,7 +71,10 @@ class Family:
         choices: Mapping[str, Choice] | None = None,
         is_measured: bool = True,
     ) -> CommitId:
-        """Make a scored candidate; without `files` it differs from its first parent in a file of its own."""
+        """Make a scored candidate; without `files` it differs from its first parent in a file of its own.
+
+        One that is not measured was planned just now, by somebody who knew all there is.
+        """
         ledger = self._ledger(by)
         number = next(self._made)
         start = TreeId(str(self.repo.commit(parents[0]).tree_id))
@@ -85,7 +88,8 @@ class Family:
             status=status, value=value, instances=instances or {}, metrics=metrics or {}, feedback=feedback
         )
         scores = [ledger.score(tree, measured, "none")] if is_measured else []
-        self._write(by, commit, [ledger.proposal(plan, params or {}, calls=calls, choices=choices), *scores])
+        seen = None if is_measured else self.graph().snapshot.seen()
+        self._write(by, commit, [ledger.proposal(plan, params or {}, seen, calls=calls, choices=choices), *scores])
         return commit
 
     def give_up(

@@ -177,6 +177,56 @@ def test_three_lineages_that_do_not_touch_come_together(family: Family) -> None:
     assert all(len(parents) in (2, 3) for parents in drawn)
 
 
+def test_all_gains_that_git_can_put_together_come_together_at_once(family: Family) -> None:
+    """In one file, too, and small ones, of which two alone would not beat the best; not what would be in conflict."""
+    best = family.child(family.base, value=9.0, files={"a.txt": _text(n1="far ahead")})
+    fitting = [
+        family.child(family.base, value=1.5, files=files)
+        for files in ({"a.txt": _text(n18="1")}, {"a.txt": _text(n9="1")}, {"b.txt": b"1\n"}, {"lib/one.txt": b"1\n"})
+    ]
+    clashing = family.child(family.base, value=1.5, files={"a.txt": _text(n1="else")})
+    mates = family.mates()
+    drawn = [mates.choose(Random(seed)) for seed in range(200)]
+    together = [parents for parents in drawn if len(parents) > 2]
+    assert len(together) > 150
+    assert {frozenset(parents) for parents in together} == {frozenset((best, *fitting))}
+    assert {frozenset(parents) for parents in drawn if clashing in parents} == {frozenset((best, clashing))}
+
+
+def test_what_is_in_conflict_is_merged_now_and_then(family: Family) -> None:
+    family.child(family.base, value=5.0, files={"a.txt": _text(n1="1")})
+    family.child(family.base, value=4.0, files={"a.txt": _text(n1="2")})
+    mates = family.mates()
+    merged = sum(len(mates.choose(Random(seed))) for seed in range(400)) / 800
+    assert merged == pytest.approx(0.25, abs=0.08)
+
+
+def test_nobody_merges_beside_a_merge_that_is_being_measured(family: Family) -> None:
+    """It counts until it has a score, its maker wrote something else, or another agent did four evaluations since."""
+    sides = [family.child(family.base, value=5.0) for _ in range(6)]
+
+    def merges() -> bool:
+        return bool(family.mates().choose(Random(1)))
+
+    assert merges()
+    first = family.child(*sides[:2], value=None, is_measured=False, by="b-1-000000")
+    assert not merges()
+    family.score(first, 1.5, by="b-1-000000")
+    assert merges()
+    family.child(*sides[1:3], value=None, is_measured=False, by="b-1-000000")
+    assert not merges()
+    family.child(family.base, value=1.0, by="b-1-000000")
+    assert merges(), "whoever goes on to something else has given it up"
+    family.child(*sides[2:4], value=None, is_measured=False, by="b-1-000000")
+    for agent in ("c-1-000000", "c-2-000000") * 3:
+        family.child(family.base, value=1.0, by=agent)
+        assert not merges()
+    family.child(family.base, value=1.0, by="c-1-000000")
+    assert merges(), "whoever was killed keeps nobody from merging"
+    family.child(*sides[3:5], value=None, is_measured=False, by="b-1-000000", calls=[_ANSWERED])
+    assert merges(), "a model has been asked, which takes its time, and of lines it says nothing"
+
+
 def test_only_pairs_that_both_got_better_apart_are_merged(family: Family) -> None:
     good = family.child(family.base, value=5.0, files={"a.txt": b"1\n"})
     other = family.child(family.base, value=4.0, files={"b.txt": b"1\n"})
@@ -293,6 +343,8 @@ command = "python bench.py"
     best = repo.evogit("best", "-q").stdout.strip()
     merges = repo.git("rev-list", "--merges", f"main..{best}").split()
     assert merges, "no merge leads to the best"
+    told = repo.git("log", "--format=%s", "--glob=refs/notes/evogit/r/*").splitlines()
+    assert {f"evogit: propose {merge[:12]}" for merge in merges} <= {*told}, "nobody could know of it in time"
     shown = json.loads(repo.evogit("show", merges[0], "--json").stdout)
     made = shown["proposal"]["merge"]
     parents = repo.git("log", "-1", "--format=%P", merges[0]).split()

@@ -1,12 +1,13 @@
-"""Which lineages to merge: those that both got better since they parted, and best by changes that do not touch."""
+"""Which lineages to merge: all that got better since they parted and that git can put together, one merge at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from random import Random
 
-from evogit.merging.combine import meeting_point
+from evogit.merging.combine import Combined, combine, meeting_point
+from evogit.merging.in_flight import InFlight
 from evogit.model import CommitId, Direction, TreeId
 from evogit.phylogeny import Phylogeny
 from evogit.store import merge
@@ -14,11 +15,9 @@ from evogit.store.repository import Repository
 
 _POOL = 24
 """Promising candidates that are paired with each other."""
-_MAX_PARENTS = 4
-_MORE_THAN_TWO = 0.25
-"""How often a pair is joined by further lineages that touch neither."""
-_TOUCHING = 0.25
-"""What a pair whose changes meet in a file weighs against one whose changes do not."""
+_MAX_PARENTS = 8
+_CONFLICTING = 0.25
+"""How often a pair that is drawn is merged all the same where chance would have to decide conflicts."""
 _BY_MEANING = {"given up": 1.0, "touching": 0.5, "apart": 0.25}
 """What pairs weigh when a model is to bring them together: those first that lines cannot, last those that lines can."""
 
@@ -46,26 +45,31 @@ class Mates:
         self._related: dict[tuple[CommitId, CommitId], CommitId | None] = {}
         self._touched: dict[CommitId, Mapping[bytes, str]] = {}
         self._found: dict[bool, tuple[tuple[int, int], list[Pair]]] = {}
+        self._clean: dict[tuple[CommitId, ...], bool] = {}
+        self._in_flight = InFlight(graph)
 
     def choose(self, rng: Random) -> tuple[CommitId, ...]:
-        """Return the parents of a merge, the better one first, or none when no merge is promising.
+        """Return the parents of a merge, two or all that fit, or none when no merge is promising or one is in flight.
 
-        The greater the promise, the likelier; the same graph and generator give the same choice.
+        The greater a pair's promise, the likelier; the same graph and generator give the same choice. What would be
+        merged beside a merge that nobody knows the score of would have to be merged with that once more.
 
         Raises:
             StorageError: a commit or a tree cannot be read.
         """
-        pairs = self.pairs()
-        if not pairs:
+        pairs = list(self.pairs())
+        if not pairs or self._in_flight.is_any():
             return ()
-        weights = [
-            (1.0 if pair.disjoint else _TOUCHING) * (1 + pair.complement) / (1 + number)
-            for number, pair in enumerate(pairs)
-        ]
-        chosen = rng.choices(pairs, weights)[0]
-        if rng.random() >= _MORE_THAN_TWO or not chosen.disjoint:
-            return chosen.parents
-        return self._with_more(chosen, rng)
+        weights = [(1 + pair.complement) / (1 + number) for number, pair in enumerate(pairs)]
+        while pairs:
+            drawn = rng.choices(range(len(pairs)), weights)[0]
+            pair = pairs.pop(drawn)
+            del weights[drawn]
+            if pair.disjoint or self._is_clean(pair.parents):
+                return self._with_more(pair, rng)
+            if rng.random() < _CONFLICTING:
+                return pair.parents
+        return ()
 
     def choose_to_ask(self, rng: Random) -> tuple[CommitId, ...]:
         """Return two parents that a model is to bring together, the better one first, or none when no pair is left.
@@ -131,6 +135,18 @@ class Mates:
 
     def _pair(self, one: CommitId, other: CommitId, tried: Set[frozenset[CommitId]]) -> Pair | None:
         graph = self._graph
+        found = self._apart(one, other, tried)
+        if found is None:
+            return None
+        base, promise = found
+        if graph.field.best is not None and not graph.snapshot.is_better(promise, graph.field.best):
+            return None
+        disjoint = not (self._paths(base, one).keys() & self._paths(base, other).keys())
+        return Pair((one, other), base, promise, disjoint, self._complement(one, other))
+
+    def _apart(self, one: CommitId, other: CommitId, tried: Set[frozenset[CommitId]]) -> tuple[CommitId, float] | None:
+        """Return where two parted that both got better since, and their gains added up; None when they are no such."""
+        graph = self._graph
         if frozenset((one, other)) in tried:
             return None
         base = self._base(one, other)
@@ -141,11 +157,7 @@ class Mates:
         better = graph.snapshot.is_better
         if left is None or right is None or not (better(left, before) and better(right, before)):
             return None
-        promise = left + right - before
-        if graph.field.best is not None and not better(promise, graph.field.best):
-            return None
-        disjoint = not (self._paths(base, one).keys() & self._paths(base, other).keys())
-        return Pair((one, other), base, promise, disjoint, self._complement(one, other))
+        return base, left + right - before
 
     def _base(self, one: CommitId, other: CommitId) -> CommitId | None:
         """Return where two candidates parted; None when one is the other's ancestor."""
@@ -186,7 +198,7 @@ class Mates:
         return judged.instances if judged else {}
 
     def _with_more(self, pair: Pair, rng: Random) -> tuple[CommitId, ...]:
-        """Join further lineages whose changes touch none of those already chosen."""
+        """Join all further gains that git can put together with those already chosen: it is one evaluation."""
         chosen: list[CommitId] = list(pair.parents)
         others = [commit for commit in self.pool() if commit not in chosen]
         rng.shuffle(others)
@@ -198,14 +210,18 @@ class Mates:
         return tuple(chosen) if frozenset(chosen) not in self._graph.tried else pair.parents
 
     def _fits(self, chosen: Sequence[CommitId], commit: CommitId) -> bool:
-        if any(self._pair(one, commit, self._graph.tried) is None for one in chosen):
+        # A small gain need not beat the best with each of the others alone: with all of them it adds its own.
+        if any(self._apart(one, commit, self._graph.tried) is None for one in chosen):
             return False
         base = meeting_point(self._graph, [*chosen, commit])
         if base is None:
             return False
-        taken = _union(self._paths(base, one).keys() for one in chosen)
-        return not (taken & self._paths(base, commit).keys())
+        taken = {path for one in chosen for path in self._paths(base, one)}
+        return not (taken & self._paths(base, commit).keys()) or self._is_clean((*chosen, commit))
 
-
-def _union(sets: Iterable[Iterable[bytes]]) -> set[bytes]:
-    return {path for one in sets for path in one}
+    def _is_clean(self, parents: tuple[CommitId, ...]) -> bool:
+        """Return whether a merge of these leaves nothing to chance; known of each once, since commits never change."""
+        if parents not in self._clean:
+            made = combine(self._repo, self._graph, parents, Random(0))
+            self._clean[parents] = isinstance(made, Combined) and not made.settled
+        return self._clean[parents]
