@@ -1,9 +1,10 @@
 """What evogit itself costs a candidate, beside the operator and the evaluator, and what git takes for the same.
 
-Run it as `python tests/bench/engine.py [--full] [--json FILE]`, on a quiet machine if possible: figures are CPU time
-(user and system, children included), medians of repeats, and each stands beside references that were measured in turns
-with it. Everything happens in temporary repositories below TMPDIR. "file ms" is what one small file takes on that disk:
-a candidate is eleven of them, and on ext4 they cost from 0.03 to 0.5 ms, the more files anybody has just deleted.
+Run it as `python tests/bench/engine.py [--full] [--only PART] [--at N] [--json FILE]`, on a quiet machine if possible:
+figures are CPU time (user and system, children included), medians of repeats, and each stands beside references that
+were measured in turns with it. Everything happens in temporary repositories below TMPDIR. "file ms" is what one small
+file takes on that disk: a candidate is eleven of them, and on ext4 they cost from 0.03 to 0.5 ms, the more files
+anybody has just deleted.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from pathlib import Path
 from statistics import fmean, median, quantiles
 from typing import Any
 
+from grown import grown
 from rich.console import Console
 from rich.table import Table
 from scene import Scene, Worker, build
-from team import together
+from team import together, upkeep
 from yardsticks import Follower, Git, floor, log
 
 from evogit.store import packing
@@ -58,9 +60,11 @@ class Turns:
 class Bench:
     """All measurements, each a table."""
 
-    def __init__(self, folder: Path, *, full: bool) -> None:
+    def __init__(self, folder: Path, *, full: bool, at: int, keep: Path | None) -> None:
         self._folder = folder
         self._full = full
+        self._at = at
+        self._keep = keep
 
     def sizes(self) -> Rows:
         """Cost at several sizes of the repository, one agent."""
@@ -119,11 +123,22 @@ class Bench:
         """Several agents at once on one repository: cost with packing, speed, records lost."""
         each = {1: 800, 2: 600, 4: 500, 8: 250, 16: 120}
         turns = range(3 if self._full else 1)
+        return [together(self._begun(f"agents-{count}-{turn}"), count, each[count]) for turn in turns for count in each]
+
+    def upkeep(self) -> Rows:
+        """Four agents with their packing and without, by turns."""
         return [
-            together(build(self._folder, f"agents-{count}-{turn}", 10), count, each[count])
-            for turn in turns
-            for count in each
+            upkeep(self._begun(f"upkeep-{turn}-{packs}"), 4, 1_000, packs=packs)
+            for turn in range(3 if self._full else 1)
+            for packs in (True, False)
         ]
+
+    def _begun(self, name: str) -> Scene:
+        """Return a repository in which a run has as many candidates as was asked for."""
+        if not self._at:
+            return build(self._folder, name, 10)
+        (self._folder / name).mkdir()
+        return grown(self._folder / name, self._at, 4, self._keep)
 
     def spawn(self) -> Rows:
         """What launching an evaluation that does nothing takes."""
@@ -206,12 +221,16 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--full", action="store_true", help="more repeats, and a cold start of loose objects")
-    parser.add_argument("--only", choices=("sizes", "growth", "agents", "spawn"), help="one part")
+    parser.add_argument("--only", choices=("sizes", "growth", "agents", "upkeep", "spawn"), help="one part")
+    parser.add_argument(
+        "--at", type=int, default=0, metavar="N", help="let agents and upkeep begin in a run of N candidates"
+    )
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where such a run stays, to be used again")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file, too")
     options = parser.parse_args()
     console = Console(width=None if os.isatty(1) else 140)
     with tempfile.TemporaryDirectory(prefix="evogit-bench-") as folder:
-        bench = Bench(Path(folder), full=options.full)
+        bench = Bench(Path(folder), full=options.full, at=options.at, keep=options.keep)
         tables: dict[str, Rows] = {}
         load = [os.getloadavg()[0]]
         for title, measure in _parts(bench, options.only):
@@ -230,6 +249,7 @@ def _parts(bench: Bench, only: str | None) -> list[tuple[str, Callable[[], Seque
         "sizes": ("One agent, CPU for each candidate", lambda: [bench.sizes()]),
         "growth": ("One agent, as the run grows | Storage | Reading", bench.growth),
         "agents": ("Agents at once on one repository", lambda: [bench.agents()]),
+        "upkeep": ("Four agents with packing and without", lambda: [bench.upkeep()]),
         "spawn": ("Launching an evaluation that does nothing", lambda: [bench.spawn()]),
     }
     return [part for name, part in parts.items() if only in (None, name)]

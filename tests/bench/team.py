@@ -1,10 +1,14 @@
-"""Several agents at once on one repository, and whether every record they wrote can be read back."""
+"""Several agents at once on one repository: what they cost, whether every record can be read back, and the packing."""
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +42,33 @@ class Peaks(threading.Thread):
         self.join()
 
 
-def together(scene: Scene, agents: int, each: int) -> dict[str, Any]:
-    """Let agents make `each` candidates at the same time, then let git make the same."""
-    follower, git = Follower(scene), Git(scene)
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What agents did together: CPU milliseconds of each step of each, their own and of the git they ran."""
+
+    own: Sequence[Sequence[float]]
+    git: Sequence[Sequence[float]]
+    seconds: float
+    acknowledged: int
+    stored: int
+    """Scores that a reader found that nobody had written before."""
+    peaks: Peaks
+
+    @property
+    def candidates(self) -> int:
+        """How many were measured."""
+        return sum(map(len, self.own))
+
+    def mean(self, of: Sequence[Sequence[float]]) -> float:
+        """Return the milliseconds for each candidate."""
+        return sum(map(sum, of)) / self.candidates
+
+
+def work(scene: Scene, agents: int, each: int) -> Effort:
+    """Let agents make `each` candidates at the same time, after a few for a start."""
     workers = [Worker(scene) for _ in range(agents)]
+    before: int = workers[0].ask("cold")["scores"]
     acknowledged: int = sum(worker.ask("go 5")["evaluated"] for worker in workers)
-    file_ms = floor(scene.path.parent)
     peaks = Peaks(scene.objects)
     peaks.start()
     begun = time.monotonic()
@@ -52,17 +77,64 @@ def together(scene: Scene, agents: int, each: int) -> dict[str, Any]:
     answers = [worker.answer() for worker in workers]
     seconds = time.monotonic() - begun
     peaks.stop()
-    count = agents * each
     acknowledged += sum(answer["evaluated"] for answer in answers)
-    stored = workers[0].ask("cold")["scores"]
+    stored = workers[0].ask("cold")["scores"] - before
     for worker in workers:
         worker.close()
-    own = sum(sum(answer["own"]) for answer in answers) / count
-    packing = sum(sum(answer["git"]) for answer in answers) / count
+    own, git = [answer["own"] for answer in answers], [answer["git"] for answer in answers]
+    return Effort(own, git, seconds, acknowledged, stored, peaks)
+
+
+def together(scene: Scene, agents: int, each: int) -> dict[str, Any]:
+    """Let agents make `each` candidates at the same time, then let git make the same."""
+    follower, git = Follower(scene), Git(scene)
+    file_ms = floor(scene.path.parent)
+    done = work(scene, agents, each)
+    own, packing = done.mean(done.own), done.mean(done.git)
     yard = git.fast_import(follower.news())
     return {
         "agents": agents, "engine ms": own + packing, "agent": own, "packing": packing,
-        "fast-import ms": yard, "ratio": (own + packing) / yard, "a second": count / seconds,
-        "lost": acknowledged - stored, "peak sample (27)": peaks.sample, "peak packs (50)": peaks.packs,
-        "file ms": file_ms,
+        "fast-import ms": yard, "ratio": (own + packing) / yard, "a second": done.candidates / done.seconds,
+        "lost": done.acknowledged - done.stored, "peak sample (27)": done.peaks.sample,
+        "peak packs (50)": done.peaks.packs, "file ms": file_ms,
     }  # fmt: skip
+
+
+def upkeep(scene: Scene, agents: int, each: int, *, packs: bool) -> dict[str, Any]:
+    """Let agents work with their packing, or without: then, and how often, and whose time it takes."""
+    if not packs:
+        scene.git("config", "extensions.partialClone", "none")  # agents leave partial clones unpacked
+    trace = scene.path / ".git" / "trace"
+    (Path(scene.environment["HOME"]) / ".gitconfig").write_text(f"[trace2]\n\teventTarget = {trace}\n")
+    done = work(scene, agents, each)
+    ran = _seconds(trace) if trace.exists() else {}
+    counts, seconds = Counter({name: len(each) for name, each in ran.items()}), sum(map(sum, ran.values())) or 1.0
+    own, git = done.mean(done.own), done.mean(done.git)
+    by_agent = sorted(sum(one) for one in done.git)
+    a_thousand = 1_000 / done.candidates
+    return {
+        "packing": "yes" if packs else "no", "agents": own, "git": git, "both": own + git,
+        "a second": done.candidates / done.seconds,
+        "git, least and most of an agent": f"{by_agent[0] / each:.2f} to {by_agent[-1] / each:.2f}",
+        "packs made each 1,000": counts["pack-objects"] * a_thousand,
+        "roll-ups each 1,000": counts["repack"] * a_thousand,
+        "of git's time: roll-ups": sum(ran.get("repack", ())) / seconds,
+        "commit-graph": sum(ran.get("commit-graph", ())) / seconds,
+        "peak sample (27)": done.peaks.sample, "peak packs (50)": done.peaks.packs,
+        "lost": done.acknowledged - done.stored,
+    }  # fmt: skip
+
+
+def _seconds(trace: Path) -> Mapping[str, list[float]]:
+    """Return what the runs of each git command that an agent started took, by git's own account."""
+    names: dict[str, str] = {}
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for line in trace.read_text().splitlines():
+        event = json.loads(line)
+        if "/" in event["sid"]:
+            continue  # git ran it itself
+        if event["event"] == "cmd_name":
+            names[event["sid"]] = event["name"]
+        elif event["event"] == "exit" and event["sid"] in names:
+            found[names[event["sid"]]].append(event["t_abs"])
+    return found

@@ -44,6 +44,7 @@ class Follower:
         chosen = task.read(self._repo, RUN)
         self._base = chosen.definition.base
         self._snapshot = Snapshot(self._repo, RUN, chosen.definition.evaluator, chosen.definition.config.direction)
+        self._snapshot.refresh()  # what is there already is no news
 
     def news(self) -> list[Made]:
         """Return the candidates that were scored since the last call, each after its parent."""
