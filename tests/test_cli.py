@@ -27,6 +27,15 @@ def test_help_is_light(words: list[str]) -> None:
     assert set(done.stderr.split()) & _HEAVY == set()
 
 
+def test_what_only_reads_loads_no_agent() -> None:
+    """Loading all that an agent is made of takes as long as all else that a short command does."""
+    program = "from evogit.cli import candidate, look, status, tree\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "evogit.cli.tree" in loaded
+    assert loaded & {"evogit.agent", "evogit.assembly", "evogit.sandbox", "jinja2", "tree_sitter"} == set()
+
+
 @pytest.mark.parametrize("name", _COMMANDS)
 def test_every_command_has_help_and_stands_in_the_readme(name: str) -> None:
     result = CliRunner().invoke(evogit, [name, "--help"])

@@ -1,9 +1,8 @@
-"""Commands about one candidate: `show`, `best`, `diff`, `evaluate`."""
+"""Commands about one candidate: `show`, `best`, `diff`."""
 
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,21 +11,15 @@ import click
 import msgspec
 from rich.console import Console
 
-from evogit import assembly, promote
-from evogit.cli import confine, context
+from evogit import promote
+from evogit.cli import context
 from evogit.cli.context import Reading
-from evogit.cli.models import chosen_words
-from evogit.cli.output import console, gain, local_time, number, plain, print_json
-from evogit.cli.signals import StopSignals
-from evogit.model import Artifact, CommitId, Measurement, Status, TreeId
+from evogit.cli.output import chosen_words, console, gain, local_time, number, plain, print_json
+from evogit.model import Artifact, CommitId, TreeId
 from evogit.records import Call, Comparison, Merge, Score, Verdict
-from evogit.sandbox import Cancelled
-from evogit.store import commits, freeze, task
-from evogit.store.task import Task
+from evogit.store import commits
 
 _LINES_SHOWN, _WIDTH_SHOWN = 40, 300
-EXIT_CODES = {Status.OK: 0, Status.ERROR: 125}
-"""Of a measurement that is not recorded; 1 for all others."""
 _REV = click.argument("revision", metavar="REV", required=False)
 
 
@@ -155,10 +148,10 @@ def _show_score(out: Console, score: Score, reading: Reading) -> None:
             out.print(plain(f"  {title}  {name} = {amount:.6g}"))
     for line in score.feedback.splitlines():
         out.print(plain(f"  | {line}"))
-    _show_artifacts(out, score.artifacts, score.artifacts_left_out)
+    show_artifacts(out, score.artifacts, score.artifacts_left_out)
 
 
-def _show_artifacts(out: Console, artifacts: Mapping[str, Artifact], left_out: int) -> None:
+def show_artifacts(out: Console, artifacts: Mapping[str, Artifact], left_out: int) -> None:
     """Show what an evaluation left: long lines and texts are cut here once more."""
     for name, artifact in artifacts.items():
         digest = f"  sha256 {artifact.sha256}" if artifact.sha256 else ""
@@ -206,54 +199,3 @@ def diff_command(revision: str | None, stat: bool, run: str | None) -> None:
         command = ["git", "-C", str(reading.repo.work or reading.repo.common), "diff", "--no-ext-diff", "--no-textconv"]
         sys.exit(subprocess.run([*command, *(["--stat"] if stat else []), base, commit, "--"]).returncode)
     sys.stdout.buffer.write(promote.patch(reading.repo, base, commit, stat=stat))
-
-
-@click.command("evaluate")
-@_REV
-@context.run_option
-@confine.sandbox_options
-@context.json_option
-def evaluate_command(revision: str | None, run: str | None, as_json: bool) -> None:
-    """Measure a commit now, with the evaluator of the run; nothing is recorded.
-
-    Without a run, the evaluator is that of evogit.toml. REV is any commit; default: HEAD. Exit code 0: it has a score;
-    1: it has none; 125: the evaluator itself broke, so `git bisect run evogit evaluate HEAD` skips it.
-    """
-    signals = StopSignals()
-    chosen, commit = _what_to_measure(run, revision)
-    repo = context.open_here()
-    tree = TreeId(str(repo.commit(commit).tree_id))
-    with assembly.aside(repo, chosen, confine.sandbox(repo), signals.came) as (folder, launcher):
-        try:
-            measured = assembly.meter(repo, chosen, folder, launcher, os.environ).measure(tree)
-        except Cancelled:
-            sys.exit(signals.exit_code)
-    print_measurement(commit[:12], {"commit": commit}, measured, launcher.kind, as_json=as_json)
-    sys.exit(EXIT_CODES.get(measured.status, 1))
-
-
-def _what_to_measure(run: str | None, revision: str | None) -> tuple[Task, CommitId]:
-    repo = context.open_here()
-    if run is not None or task.names(repo):
-        reading = context.read_run(run)
-        return reading.task, reading.resolve(revision or "HEAD")
-    definition = freeze.freeze(repo).definition
-    return task.unwritten(repo, definition), commits.resolve(repo, revision or "HEAD")
-
-
-def print_measurement(
-    name: str, what: Mapping[str, str], measured: Measurement, sandbox: str, *, as_json: bool
-) -> None:  # fmt: skip
-    """Print a measurement that is not recorded, of what has this name, or as JSON `what` says."""
-    if as_json:
-        print_json({**what, "sandbox": sandbox, **msgspec.to_builtins(measured)})
-        return
-    out = console()
-    said = number(measured.value) if measured.value is not None else measured.status.value
-    out.print(plain(f"{name}  {said}  in {measured.seconds:.3g} s, sandbox {sandbox}"))
-    for title, numbers in (("metrics", measured.metrics), ("instances", measured.instances)):
-        for name, amount in numbers.items():
-            out.print(plain(f"  {title}  {name} = {amount:.6g}"))
-    for line in measured.feedback.splitlines():
-        out.print(plain(f"  | {line}"))
-    _show_artifacts(out, measured.artifacts, measured.artifacts_left_out)

@@ -29,7 +29,7 @@ _COMMANDS = {
     "show": ("candidate", "Show one candidate and its records"),
     "best": ("candidate", "Show the best candidate"),
     "diff": ("candidate", "Show what a candidate changes"),
-    "evaluate": ("candidate", "Measure a commit now"),
+    "evaluate": ("trying", "Measure a commit now"),
     "try": ("trying", "Measure the work tree as it is"),
     "apply": ("land", "Stage a candidate's change as your own"),
     "pr": ("land", "Propose a candidate as a pull request"),

@@ -16,7 +16,6 @@ from evogit.config import ModelUse
 from evogit.errors import NotAuthenticated, UsageError
 from evogit.llm import Failure, Known, Trouble
 from evogit.model_table import mistake
-from evogit.records import Choice
 
 _F = TypeVar("_F", bound=Callable[..., object])
 _ANSWER_TOKENS = 1500
@@ -115,18 +114,6 @@ def refuse(use: ModelUse, known: Known | Failure, budget_usd: float | None) -> N
             f"model {use.name}: nobody knows what it costs, so no budget can hold; set price_in and price_out (USD for "
             "a million tokens) of it under [[models]] in evogit.toml, or leave the budget out"
         )
-
-
-def chosen_words(choice: Choice) -> str:
-    """Return in words which one was chosen, and by which shares."""
-    others = [f"{name} {share:.0%}" for name, share in choice.shares.items() if name != choice.chosen]
-    return f"{choice.chosen} by its share of {choice.shares.get(choice.chosen, 0):.0%} ({', '.join(others)})"
-
-
-def spent_words(usd: float, calls: int, unknown: int) -> str:
-    """Return what was spent in words."""
-    more = f", {unknown} of them of unknown cost" if unknown else ""
-    return f"{usd:.4f} USD in {calls} calls{more}"
 
 
 def _parse(text: str, known: dict[str, ModelUse]) -> ModelUse:

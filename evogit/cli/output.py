@@ -12,6 +12,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from evogit.records import Choice
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
@@ -59,6 +61,18 @@ def local_time(at: str) -> str:
         return datetime.fromisoformat(at).astimezone().strftime("%H:%M:%S")
     except (ValueError, OverflowError):
         return "-"
+
+
+def chosen_words(choice: Choice) -> str:
+    """Return in words which one was chosen, and by which shares."""
+    others = [f"{name} {share:.0%}" for name, share in choice.shares.items() if name != choice.chosen]
+    return f"{choice.chosen} by its share of {choice.shares.get(choice.chosen, 0):.0%} ({', '.join(others)})"
+
+
+def spent_words(usd: float, calls: int, unknown: int) -> str:
+    """Return what was spent in words."""
+    more = f", {unknown} of them of unknown cost" if unknown else ""
+    return f"{usd:.4f} USD in {calls} calls{more}"
 
 
 def print_json(data: Mapping[str, object]) -> None:

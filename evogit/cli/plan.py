@@ -13,8 +13,7 @@ from evogit import assembly, lineup
 from evogit.asking import Weights, all_shares, choose
 from evogit.cli import context, models
 from evogit.cli.context import Reading
-from evogit.cli.models import chosen_words
-from evogit.cli.output import console, number, plain, print_json
+from evogit.cli.output import chosen_words, console, number, plain, print_json
 from evogit.config import AgentUse, is_agent_name
 from evogit.errors import UsageError
 from evogit.model import AgentName, CommitId, Craft, Operator, Plan

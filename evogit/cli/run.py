@@ -18,7 +18,7 @@ from evogit.cli import confine, context, models, taking_up
 from evogit.cli.beside import Beside, remote_option
 from evogit.cli.context import Reading
 from evogit.cli.live import Board, Lines
-from evogit.cli.output import console, gain, number, plain, print_json
+from evogit.cli.output import console, gain, number, plain, print_json, spent_words
 from evogit.cli.signals import StopSignals
 from evogit.config import AgentUse, Stop, is_agent_name, is_path, parse_definition
 from evogit.config import Definition as AgentDefinition
@@ -300,7 +300,7 @@ def _report(reading: Reading, session: str, wish: _Wish) -> None:
         return
     screen = console()
     spent = reading.snapshot.spending.total
-    money = f", {models.spent_words(spent.usd, spent.calls, spent.unknown)}" if spent.calls else ""
+    money = f", {spent_words(spent.usd, spent.calls, spent.unknown)}" if spent.calls else ""
     screen.print(plain(f"run {reading.task.run}: {done} evaluations{money}"))
     if best is None or best.id == reading.task.definition.base:
         screen.print(plain(f"nothing better than the base ({number(base)}) was found"))

@@ -15,8 +15,7 @@ from rich.table import Table
 
 from evogit.cli import context
 from evogit.cli.context import Reading
-from evogit.cli.models import spent_words
-from evogit.cli.output import console, gain, local_time, number, plain, print_json, safe
+from evogit.cli.output import console, gain, local_time, number, plain, print_json, safe, spent_words
 from evogit.harmless import one_line
 from evogit.model import CommitId
 from evogit.phylogeny import Contribution, Takeover, by_agent, by_operator, lessons, takeover
