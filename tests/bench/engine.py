@@ -60,11 +60,10 @@ class Turns:
 class Bench:
     """All measurements, each a table."""
 
-    def __init__(self, folder: Path, *, full: bool, at: int, keep: Path | None) -> None:
+    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         self._folder = folder
-        self._full = full
-        self._at = at
-        self._keep = keep
+        self._full: bool = options.full
+        self._options = options
 
     def sizes(self) -> Rows:
         """Cost at several sizes of the repository, one agent."""
@@ -128,17 +127,17 @@ class Bench:
     def upkeep(self) -> Rows:
         """Four agents with their packing and without, by turns."""
         return [
-            upkeep(self._begun(f"upkeep-{turn}-{packs}"), 4, 1_000, packs=packs)
+            upkeep(self._begun(f"upkeep-{turn}-{packs}"), 4, (self._options.total or 4_000) // 4, packs=packs)
             for turn in range(3 if self._full else 1)
             for packs in (True, False)
         ]
 
     def _begun(self, name: str) -> Scene:
         """Return a repository in which a run has as many candidates as was asked for."""
-        if not self._at:
+        if not self._options.at:
             return build(self._folder, name, 10)
         (self._folder / name).mkdir()
-        return grown(self._folder / name, self._at, 4, self._keep)
+        return grown(self._folder / name, self._options.at, 4, self._options.keep)
 
     def spawn(self) -> Rows:
         """What launching an evaluation that does nothing takes."""
@@ -225,12 +224,15 @@ def main() -> None:
     parser.add_argument(
         "--at", type=int, default=0, metavar="N", help="let agents and upkeep begin in a run of N candidates"
     )
+    parser.add_argument(
+        "--total", type=int, metavar="N", help="candidates of all agents together: fewer than by default"
+    )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where such a run stays, to be used again")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file, too")
     options = parser.parse_args()
     console = Console(width=None if os.isatty(1) else 140)
     with tempfile.TemporaryDirectory(prefix="evogit-bench-") as folder:
-        bench = Bench(Path(folder), full=options.full, at=options.at, keep=options.keep)
+        bench = Bench(Path(folder), options)
         tables: dict[str, Rows] = {}
         load = [os.getloadavg()[0]]
         for title, measure in _parts(bench, options.only):
