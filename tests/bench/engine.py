@@ -121,6 +121,8 @@ class Bench:
     def agents(self) -> Rows:
         """Several agents at once on one repository: cost with packing, speed, records lost."""
         each = {1: 800, 2: 600, 4: 500, 8: 250, 16: 120}
+        if self._options.total:
+            each = {count: self._options.total // count for count in (1, 4, 16)}
         turns = range(3 if self._full else 1)
         return [together(self._begun(f"agents-{count}-{turn}"), count, each[count]) for turn in turns for count in each]
 

@@ -127,7 +127,7 @@ def _journals(
         stream.append(f"commit {ref}\n{before}".encode() + _data(b"evogit: begin\n"))
     first = _score(agent(0), 0, _START, _LOWEST, evaluator, base_tree)
     stream.append(_appended(agent(0), int(_START.timestamp()), base, b"", first))
-    seen = {agent(journal): int(journal == 0) for journal in range(of)}
+    seen: dict[str, int] = {agent(journal): int(journal == 0) for journal in range(of)}
     for number, (commit, one, tree) in enumerate(made):
         who, seq, at = agent(number % of), 2 * (number // of) + 1, _START + timedelta(seconds=number)
         operator = Operator.MERGE if len(one.parents) > 1 else Operator.MUTATE

@@ -20,6 +20,9 @@ _SAMPLE = "17"
 """The folder that `git gc --auto` counts: above 27 files in it, or above 50 packs, a user's commit starts it."""
 
 
+_UPKEEP = ("pack-objects", "prune-packed", "repack", "commit-graph")
+
+
 class Peaks(threading.Thread):
     """Notes the most loose objects (in the sample) and packs there were at any time."""
 
@@ -126,14 +129,14 @@ def upkeep(scene: Scene, agents: int, each: int, *, packs: bool) -> dict[str, An
 
 
 def _seconds(trace: Path) -> Mapping[str, list[float]]:
-    """Return what the runs of each git command that an agent started took, by git's own account."""
+    """Return the seconds that each run of a command by which agents pack took, by git's own account."""
     names: dict[str, str] = {}
     found: defaultdict[str, list[float]] = defaultdict(list)
     for line in trace.read_text().splitlines():
         event = json.loads(line)
         if "/" in event["sid"]:
             continue  # git ran it itself
-        if event["event"] == "cmd_name":
+        if event["event"] == "cmd_name" and event["name"] in _UPKEEP:
             names[event["sid"]] = event["name"]
         elif event["event"] == "exit" and event["sid"] in names:
             found[names[event["sid"]]].append(event["t_abs"])
