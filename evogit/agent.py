@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from evogit import attempts
 from evogit.branch import Branch
-from evogit.drafting import Draft, Drafter, Means, Useless
-from evogit.errors import EvaluatorBroken, ProposerBroken, RefMoved, StorageError
+from evogit.drafting import Draft, Useless
+from evogit.errors import EvaluatorBroken, RefMoved, StorageError
 from evogit.judging import Panel
 from evogit.model import CommitId, Measurement, Operator, Plan, Status, TreeId
 from evogit.parts import Outcome, Parts, World
 from evogit.phylogeny import Phylogeny, still_open, to_measure_again
-from evogit.planning import Planner, seed_of
 from evogit.proposers.protocol import Resting
+from evogit.pursuits import Pursuits
 from evogit.records import AnyRecord, Score
 from evogit.reflection import Lookback
 from evogit.sandbox import Cancelled
@@ -36,8 +35,6 @@ _TRIES = 30
 """Edits tried in one step before it counts as having found nothing new."""
 _IDLE_STEPS = 40
 _BROKEN_IN_A_ROW = 3
-_IN_VAIN_IN_A_ROW = 5
-"""Proposals that cost something and came to nothing, after which an agent spends no more."""
 _PAUSE_S = 0.2
 
 
@@ -57,11 +54,14 @@ class Agent:
         self.evaluated = 0
         self._repo, self.task, self._parts, self._world = repo, task, parts, world
         self.graph = Phylogeny(repo, self.snapshot, task.definition.base)
-        self._planner = Planner(repo, self.graph, parts.policy)
-        means = Means(left_usd=self._left_usd, attempt=self._attempt)
-        self._drafter = Drafter(repo, task, self.graph, parts.proposer, means)
-        self._lookback = Lookback(repo, self.graph, parts.reflector, self._left_usd) if parts.reflector else None
-        self._panel = Panel(repo, self.graph, parts.judge, self._left_usd, world.seed)
+        self._pursuits = Pursuits(
+            repo, task, self.graph, agent=writer.agent, parts=parts, world=world, attempt=self._attempt
+        )
+        self._to_measure: dict[TreeId, CommitId] = {}
+        self._lookback = (
+            Lookback(repo, self.graph, parts.reflector, self._pursuits.left_usd) if parts.reflector else None
+        )
+        self._panel = Panel(repo, self.graph, parts.judge, self._pursuits.left_usd, world.seed)
         self._packer = Packer(repo)
         self._own = {c.id for c in self.snapshot.candidates.values() if made_by(c, writer.agent)}
         self._left = [c for c in self._own if not self.snapshot.candidates[c].is_judged]
@@ -73,9 +73,7 @@ class Agent:
         self._of_people: list[CommitId] = []
         self._looked = self._discovered = world.clock()
         self._heard: float | None = None
-        self._tried = self.snapshot.next_seq(writer.agent) + 1
-        self._idle = self._broken = self._in_vain = 0
-        self._seen: Mapping[str, int] = {}
+        self._idle = self._broken = 0
         self._attempts: set[CommitId] = set()
 
     def run(self) -> str | None:
@@ -88,23 +86,28 @@ class Agent:
             ProposerBroken: one proposal after another cost something and came to nothing.
             StorageError: the store cannot be read or written.
         """
-        while True:
-            self._look()
-            if self.task.definition.evaluator != self.snapshot.evaluator:
-                return None
-            reason = self._world.stopped() or self._parts.limits.reason(self.graph) or self.task.stop_reason
-            if reason:
-                return reason
-            if self.task.state is State.PAUSED:
-                self._world.sleep(_PAUSE_S)
-                continue
-            try:
-                outcome = self.step()
-            except Cancelled:
-                return self._world.stopped() or "cancelled"
-            self._idle = self._idle + 1 if outcome is Outcome.NOTHING_NEW else 0
-            if self._idle >= _IDLE_STEPS:
-                return "nothing new was found to try"
+        try:
+            while True:
+                self._look()
+                if self.task.definition.evaluator != self.snapshot.evaluator:
+                    return None
+                unfinished = self._pursuits.is_unfinished(len(self._left))
+                reached = self._parts.limits.reason(self.graph, unfinished=unfinished)
+                if reason := self._world.stopped() or reached or self.task.stop_reason:
+                    return reason
+                if self.task.state is State.PAUSED:
+                    self._world.sleep(_PAUSE_S)
+                    continue
+                try:
+                    outcome = self.step()
+                except Cancelled:
+                    return self._world.stopped() or "cancelled"
+                self._idle = self._idle + 1 if outcome is Outcome.NOTHING_NEW else 0
+                if self._idle >= _IDLE_STEPS:
+                    return "nothing new was found to try"
+        finally:
+            for plan, draft in self._pursuits.end():
+                self._take_up(plan, draft)  # what is new waits for the next start to measure it
 
     def step(self) -> Outcome:
         """Do one thing: score what waits for a score, or make and score one candidate.
@@ -115,15 +118,21 @@ class Agent:
         """
         if due := self._due():
             return self._score_one_of(due)
-        left = self._left_over()
-        if left is not None:
+        if self._pursuits.is_due(len(self._left)):
+            return self._evolve()
+        is_several = self._pursuits.is_several  # then something may always be left over, and the rest comes first
+        if not is_several and (left := self._left_over()) is not None:
             self._score(left)
         elif self._of_people:
             self._take_in(self._of_people.pop(0))
         elif (waiting := self._panel.waiting(self.ledger.writer)) is not None:
             self._compare(waiting)
+        elif self._look_back():
+            return Outcome.WAITED
+        elif is_several and (left := self._left_over()) is not None:
+            self._score(left)
         else:
-            return Outcome.WAITED if self._look_back() else self._evolve()
+            return self._evolve()
         return Outcome.SCORED
 
     def _look(self) -> None:
@@ -144,7 +153,7 @@ class Agent:
     def _hear_people(self) -> None:
         """Learn what people want of the run, and which commits of theirs are ours to score."""
         self.task = amendments.follow(self._repo, self.task)
-        self._drafter.follow(self.task)
+        self._pursuits.drafter.follow(self.task)
         self.snapshot.problems.pop("task", None)
         if self.task.problem:
             self.snapshot.problems["task"] = self.task.problem
@@ -232,61 +241,56 @@ class Agent:
 
     def _evolve(self) -> Outcome:
         for _ in range(_TRIES):
-            self.graph.refresh()
-            self._seen = self.snapshot.seen()  # now: while a model answers, or the budget is looked at, more gets known
             self._attempts.clear()
-            seed = seed_of(self._world.seed, self.ledger.writer.agent, self._tried)
-            self._tried += 1
-            plan = self._planner.plan(seed)
-            draft = self._drafter.draft(plan) if plan else None
+            found = self._pursuits.next(self.ledger.writer.agent, len(self._left))
+            if found is None:
+                return Outcome.WAITED
+            plan, draft = found
             if plan is None or draft is None:
                 continue
             if isinstance(draft, Resting):
-                self._world.sleep(_PAUSE_S)
-                return Outcome.WAITED
-            if isinstance(draft, Useless):
-                self._give_up(plan, draft)
-                if draft.fatal:
-                    raise draft.fatal
-                if draft.calls:
-                    return self._paid_in_vain(draft.why)  # it took long: first look what else has to be done
-                continue
-            plan = draft.instead or plan
-            tree = draft.write()
-            known = self.snapshot.measured(tree)
-            if known is None:
-                self._in_vain = 0
-                self._try(plan, draft, tree)
-                return Outcome.SCORED
-            if known in self._attempts:
-                return self._settle_for(known, plan, draft)
-            if plan.operator is Operator.MERGE or draft.calls:
-                why = f"it gives the tree of {known[:12]}, which was measured"
-                self._give_up(plan, Useless(why, draft.calls, choices=draft.choices))
-                if draft.calls:
-                    return self._paid_in_vain(why)
-        return Outcome.NOTHING_NEW
+                return self._pursuits.rest(len(self._left))
+            if outcome := self._take_up(plan, draft):
+                return outcome
+        return self._pursuits.nothing_new()
+
+    def _take_up(self, plan: Plan, draft: Draft | Useless) -> Outcome | None:
+        """Make a candidate of what came of a plan, or record that it was useless; None: that cost nothing."""
+        if isinstance(draft, Useless):
+            self._give_up(plan, draft)
+            if draft.fatal:
+                raise draft.fatal
+            # What was paid for took long: first look what else is due.
+            return self._pursuits.in_vain(draft.why, measured=bool(self._attempts)) if draft.calls else None
+        plan = draft.instead or plan
+        tree = draft.write()
+        known = self.snapshot.measured(tree) or self._to_measure.get(tree)
+        if known is None:
+            self._pursuits.in_a_row = 0
+            self._try(plan, draft, tree)
+            return Outcome.SCORED
+        if known in self._attempts:
+            return self._settle_for(known, plan, draft)
+        if plan.operator is not Operator.MERGE and not draft.calls:
+            return None
+        why = f"it gives the tree of {known[:12]}, which was measured"
+        return self._take_up(plan, Useless(why, draft.calls, choices=draft.choices))
 
     def _look_back(self) -> bool:
         """Have a model draw lessons if it is time to; return whether one was asked."""
         if self._lookback is None or not self._lookback.is_due(self.ledger, self._own):
             return False
-        seed = seed_of(self._world.seed, self.ledger.writer.agent, self._tried)
+        seed = self._pursuits.seed(self.ledger.writer.agent)
         if learned := self._lookback.records(self.task, self.ledger, seed):
-            self._tried += 1
+            self._pursuits.tried += 1
             self._write(self.task.definition.base, learned, f"evogit: learn {len(learned)}\n")
         return bool(learned)
 
-    def _paid_in_vain(self, why: str) -> Outcome:
-        self._in_vain = 0 if self._attempts else self._in_vain + 1
-        if self._in_vain >= _IN_VAIN_IN_A_ROW:
-            raise ProposerBroken(f"its proposals came to nothing {self._in_vain} times in a row, the last: {why}")
-        return Outcome.SCORED if self._attempts else Outcome.NOTHING_NEW
-
     def _settle_for(self, known: CommitId, plan: Plan, draft: Draft) -> Outcome:
         """Record what it cost to come to a candidate that the proposer has had measured on its way."""
-        self._in_vain = 0
-        proposal = self.ledger.proposal(plan, draft.params, self._seen, calls=draft.calls, choices=draft.choices)
+        self._pursuits.in_a_row = 0
+        seen = self._pursuits.seen
+        proposal = self.ledger.proposal(plan, draft.params, seen, calls=draft.calls, choices=draft.choices)
         self._write(known, [proposal], f"evogit: end with {known[:12]}\n")
         return Outcome.SCORED
 
@@ -305,13 +309,6 @@ class Agent:
             self._attempts.add(known)
         return attempts.known_score(self.snapshot, known)
 
-    def _left_usd(self) -> float:
-        """Look how much of the budget is left, after what all agents known here have spent."""
-        if not self._parts.limits.has_budget:
-            return float("inf")
-        self.snapshot.refresh()
-        return self._parts.limits.left_usd(self.snapshot)
-
     def _try(self, plan: Plan, draft: Draft, tree: TreeId) -> CommitId:
         """Evaluate, commit and record; the commit and its records become visible together.
 
@@ -323,30 +320,28 @@ class Agent:
         # began meanwhile, and may still be running, drops such objects when they are packed.
         tree = draft.write() if measured else tree
         commit = self.ledger.candidate(tree, plan, draft.subject, draft.donor, body=draft.body, models=draft.models)
-        size = self._drafter.size(plan, draft, tree) if measured is None or self._may_lead(measured) else None
+        may_lead = measured is None or attempts.may_lead(self.snapshot, measured)
+        size = self._pursuits.drafter.size(plan, draft, tree) if may_lead else None
         proposal = self.ledger.proposal(
-            plan, draft.params, self._seen, draft.merge, donor=draft.donor, size=size, calls=draft.calls,
+            plan, draft.params, self._pursuits.seen, draft.merge, donor=draft.donor, size=size, calls=draft.calls,
             choices=draft.choices,
         )  # fmt: skip
         self._own.add(commit)
         if measured is None:
             self._write(commit, [proposal], f"evogit: propose {commit[:12]}\n")
-            self._record(commit, tree, self._measure(tree), [])
-        else:
+        if measured is not None:
             self._record(commit, tree, measured, [proposal])
+        elif self._pursuits.is_several:
+            self._to_measure[tree] = commit
+            self._left.insert(0, commit)
+        else:
+            self._record(commit, tree, self._measure(tree), [])
         self._pack()
         return commit
 
-    def _may_lead(self, measured: Measurement) -> bool:
-        """Return whether nothing known is better: between equals the size of the difference decides."""
-        best = self.snapshot.best_value
-        if measured.value is None:
-            return measured.status is Status.OK  # a judge has not spoken yet
-        return best is None or not self.snapshot.is_better(best, measured.value)
-
     def _give_up(self, plan: Plan, found: Useless) -> None:
         """Record that a plan came to nothing, so that nobody tries it again, and what it cost."""
-        useless = self.ledger.useless(plan, self._seen, found.why, found.calls, found.choices)
+        useless = self.ledger.useless(plan, self._pursuits.seen, found.why, found.calls, found.choices)
         self._write(plan.parents[0], [useless], f"evogit: useless {plan.operator.value} of {plan.parents[0][:12]}\n")
 
     def _pack(self) -> None:

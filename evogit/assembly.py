@@ -254,6 +254,8 @@ class Crew:
             limits=Limits(invocation.stop, invocation.session, invocation.clock),
             judge=self._judge(task),
             sandbox=self._launcher.kind,
+            models=self._models,
+            concurrency=definition.concurrency,
             reflector=self._reflector(),
         )
         writer = Writer(

@@ -1,8 +1,8 @@
-"""What a proposer may have measured before it is done: whether it may at all, and what is known of a tree."""
+"""What a proposer may have measured before it is done, what is known of a tree, and whether a measurement may lead."""
 
 from __future__ import annotations
 
-from evogit.model import CommitId
+from evogit.model import CommitId, Measurement, Status
 from evogit.phylogeny import Phylogeny
 from evogit.records import Score
 from evogit.stopping import Limits
@@ -33,3 +33,11 @@ def known_score(snapshot: Snapshot, commit: CommitId) -> Score | str:
     if not scores:
         return f"these files were measured before, as {commit[:12]}, and no more is known of it"
     return min(scores, key=lambda score: (score.agent, score.seq))
+
+
+def may_lead(snapshot: Snapshot, measured: Measurement) -> bool:
+    """Return whether nothing known is better: between equals the size of the difference decides."""
+    best = snapshot.best_value
+    if measured.value is None:
+        return measured.status is Status.OK  # a judge has not spoken yet
+    return best is None or not snapshot.is_better(best, measured.value)

@@ -125,6 +125,7 @@ class Definition(command_table.CommandKeys, frozen=True, kw_only=True, forbid_un
     fallback: Literal["surgeon", "tuner"] | None = None
     reflects: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     choosing: Literal["bandit", "weights"] = "bandit"
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=32)] = 1
 
     @property
     def prompts(self) -> Mapping[str, str]:
@@ -153,13 +154,14 @@ MEANINGS: Mapping[str, str] = {
     "repairs": "how often an answer that cannot be applied goes back to the model with the reason",
     "fallback": "what makes edits while no model answers, surgeon or tuner; without it the agent ends",
     "choosing": "how one of several models or prompts is chosen: bandit (by what each gained for its cost) or weights",
+    "concurrency": "how many questions to models an agent has open at a time, 1 to 32; it measures meanwhile",
     "reflects": "after how many scored proposals of its own it asks the model for lessons, 0: never",
     **command_table.MEANINGS,
 }
 """What each key of an agent definition means."""
 
 
-MODEL_KEYS = ("prompt", "format", "repairs", "fallback", "choosing", "crosses", "reflects")
+MODEL_KEYS = ("prompt", "format", "repairs", "fallback", "choosing", "concurrency", "crosses", "reflects")
 """The keys that say something of asking a model, and nothing else."""
 
 

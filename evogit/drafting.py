@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from evogit import edits, prompts
-from evogit.asking import count_tokens
+from evogit.asking import ModelProposer, count_tokens
 from evogit.errors import EvogitError, StorageError
 from evogit.hunks import Differences, Minimizer, Transplanter
+from evogit.llm import Talk
 from evogit.merging import combine
 from evogit.merging.combine import meeting_point
 from evogit.model import CommitId, Craft, Edit, Operator, Plan, RepoPath, SourceFile, TreeId
@@ -93,8 +94,8 @@ class Drafter:
         self._minimizer = Minimizer(differences, graph.snapshot)
         self._trials = Trials(graph, counted=(OPERATION, PLACE), edit=EDIT)
 
-    def draft(self, plan: Plan) -> Draft | Useless | Resting | None:
-        """Return what came of a plan; None when its operator found nothing to change this time.
+    def draft(self, plan: Plan) -> Talk[Draft | Useless | Resting | None]:
+        """Return what comes of a plan, a model asked on the way; None: its operator found nothing to change this time.
 
         A parent that cannot be read is discarded from the snapshot.
 
@@ -104,11 +105,11 @@ class Drafter:
         # Its own generator: what is drawn for an edit does not depend on how much the choice of parents has drawn.
         rng = Random(f"{plan.seed}/draft")
         if plan.craft is Craft.CROSS:
-            return self._cross(plan, rng)
+            return (yield from self._cross(plan, rng))
         if plan.operator is Operator.MERGE:
             return self._merge(plan, rng)
         # Where no hunk can be moved, the proposer makes something of the same parent.
-        return self._move(plan, rng) or self._mutate(plan, rng)
+        return self._move(plan, rng) or (yield from self._mutate(plan, rng))
 
     def follow(self, task: Task) -> None:
         """Go by what people say of the task now."""
@@ -126,7 +127,7 @@ class Drafter:
         except StorageError:
             return None  # it only decides between equals
 
-    def _mutate(self, plan: Plan, rng: Random) -> Draft | Useless | Resting | None:
+    def _mutate(self, plan: Plan, rng: Random) -> Talk[Draft | Useless | Resting | None]:
         commit = plan.parents[0]
         try:
             tree = self._tree(commit)
@@ -134,10 +135,12 @@ class Drafter:
         except StorageError as error:
             self._graph.snapshot.discard(commit, str(error))
             return None
-        known = {file.path: file.content for file in files}
+        # Other drafts may read other trees before this one is done.
+        known = {file.path: (file.content, self._sources.mode(file.path)) for file in files}
+        contents = {path: content for path, (content, _) in known.items()}
 
         def refusal(edit: Edit) -> str | None:
-            why = edits.refusal(edit, self._task.definition, known)
+            why = edits.refusal(edit, self._task.definition, contents)
             return why or ("it changes nothing" if _written(self._repo, tree, edit)() == tree else None)
 
         def question(template: str, limit_tokens: int) -> str:
@@ -153,7 +156,10 @@ class Drafter:
             self._request(commit, files), refusal=refusal, left_usd=self._means.left_usd, question=question,
             attempt=attempt, seed=plan.seed, askings=lambda: askings(self._graph, definitions.tools(self._task)),
         )  # fmt: skip
-        found = self._proposer.propose(request, rng)
+        if isinstance(self._proposer, ModelProposer):
+            found = yield from self._proposer.talk(request, rng)
+        else:
+            found = self._proposer.propose(request, rng)
         if found is None or isinstance(found, Resting):
             return found
         answer = found if isinstance(found, Answer) else Answer(calls=(), edit=found)
@@ -163,10 +169,11 @@ class Drafter:
         is_nothing = not answer.calls and not answer.fatal
         return None if is_nothing else Useless(why or "", answer.calls, answer.fatal, answer.choices)
 
-    def _draft(self, tree: TreeId, edit: Edit, known: Mapping[RepoPath, bytes], answer: Answer) -> Draft:
-        rewritten = [
-            Rewritten(path, self._sources.mode(path), known.get(path), content) for path, content in edit.files.items()
-        ]
+    def _draft(self, tree: TreeId, edit: Edit, known: Mapping[RepoPath, tuple[bytes, int]], answer: Answer) -> Draft:
+        rewritten = []
+        for path, content in edit.files.items():
+            before, mode = known.get(path, (None, trees.FILE_MODE))
+            rewritten.append(Rewritten(path, mode, before, content))
         return Draft(
             write=_written(self._repo, tree, edit),
             subject=edit.subject,
@@ -179,7 +186,7 @@ class Drafter:
             choices=answer.choices,
         )
 
-    def _cross(self, plan: Plan, rng: Random) -> Draft | Useless | Resting | None:
+    def _cross(self, plan: Plan, rng: Random) -> Talk[Draft | Useless | Resting | None]:
         """Return the proposer's merge; while no model answers, what its fallback makes of the first parent alone."""
         for commit in plan.parents[1:]:
             try:
@@ -187,7 +194,7 @@ class Drafter:
             except StorageError as error:
                 self._graph.snapshot.discard(commit, str(error))
                 return None
-        found = self._mutate(plan, rng)
+        found = yield from self._mutate(plan, rng)
         if not isinstance(found, Draft):
             return found
         if not any(call.outcome == "ok" for call in found.calls):

@@ -9,6 +9,7 @@ from enum import StrEnum
 from evogit.asking import Reflector
 from evogit.evaluation import Meter
 from evogit.judging import Judge
+from evogit.llm import Models
 from evogit.model import AgentName
 from evogit.planning import Policy
 from evogit.proposers.protocol import Proposer
@@ -27,6 +28,10 @@ class Parts:
     judge: Judge | None = None
     sandbox: str = NONE
     """What the meter measures in, as records say it."""
+    models: Models | None = None
+    """What the proposer asks, if it asks any."""
+    concurrency: int = 1
+    """How many questions of the proposer's may be open at a time."""
     reflector: Reflector | None = None
     """What has lessons drawn from time to time; None: nothing."""
 

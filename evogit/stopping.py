@@ -42,13 +42,16 @@ class Limits:
             return float("inf")
         return self._stop.budget_usd - snapshot.spending.total.usd
 
-    def reason(self, graph: Phylogeny) -> str | None:
-        """Return why to stop now, or None; pruned lineages reach no target."""
+    def reason(self, graph: Phylogeny, *, unfinished: bool = False) -> str | None:
+        """Return why to stop now, or None; pruned lineages reach no target.
+
+        The end of the money is none while something is `unfinished` that was paid for.
+        """
         snapshot = graph.snapshot
         stop, best = self._stop, graph.field.best
         if self.remaining(snapshot) <= 0:
             return f"{stop.evals} evaluations are done"
-        if self.left_usd(snapshot) <= 0:
+        if self.left_usd(snapshot) <= 0 and not unfinished:
             return f"the budget of {stop.budget_usd:g} USD is spent"
         if stop.minutes is not None and self._clock() - self._started >= stop.minutes * 60:
             return f"{stop.minutes:g} minutes are over"

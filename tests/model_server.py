@@ -39,11 +39,15 @@ Script = Callable[[int, list[dict[str, Any]]], Say | Fault]
 
 
 class ModelServer:
-    """Serves one script; `asked` are the questions, `keys` what they were authorised with."""
+    """Serves one script; `asked` are the questions, `keys` what they were authorised with.
+
+    `most_open` is how many questions it thought about at a time, at most.
+    """
 
     def __init__(self, script: Script, *, key: str = KEY) -> None:
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.open = self.most_open = 0
         self._script, self._key, self._lock = script, key, threading.Lock()
         self._done = threading.Event()
         server = self
@@ -89,11 +93,21 @@ class ModelServer:
             said = json.dumps({"error": {"message": f"Incorrect API key provided: {self.keys[number]}"}})
             _send(request, 401, said)
             return
-        made = self._script(number, body["messages"])
+        made = self._think(number, body["messages"])
         if isinstance(made, Say):
             _send(request, 200, json.dumps(_completion(body["model"], made)))
         else:
             self._fail(request, made)
+
+    def _think(self, number: int, messages: list[dict[str, Any]]) -> Say | Fault:
+        with self._lock:
+            self.open += 1
+            self.most_open = max(self.most_open, self.open)
+        try:
+            return self._script(number, messages)
+        finally:
+            with self._lock:  # before the answer is sent, which may be followed by the next question
+                self.open -= 1
 
     def _fail(self, request: BaseHTTPRequestHandler, fault: Fault) -> None:
         whole = json.dumps(_completion("scripted", Say("half of it")))

@@ -13,6 +13,7 @@ from family import Family
 
 from evogit.drafting import Draft, Drafter, Means
 from evogit.hunks import Differences, Donors, Minimizer, Transplanter
+from evogit.llm import lead
 from evogit.model import CommitId, Craft, Operator, Plan, RunName, TreeId
 from evogit.planning import Planner, Policy
 from evogit.proposers.protocol import EDIT, OPERATION, PLACE
@@ -204,16 +205,17 @@ def test_a_far_lineage_weighs_more_than_a_step_aside(family: Family) -> None:
     assert drawn.count(last) > 0.4 * len(drawn)  # by their gains alone it would be a third
 
 
-def _drafter(family: Family) -> Drafter:
+def _drafted(family: Family, plan: Plan) -> object:
     means = Means(left_usd=lambda: 0.0, attempt=lambda _plan, _draft: "nothing is measured here")
-    return Drafter(family.repo, _task(family), family.graph(), Tuner(), means)
+    drafting = Drafter(family.repo, _task(family), family.graph(), Tuner(), means).draft(plan)
+    return lead(drafting, lambda step: pytest.fail(f"nobody is to be asked {step}"))
 
 
 def test_a_transplant_says_where_it_came_from_and_can_be_made_again(family: Family) -> None:
     donor = family.child(family.base, value=4.0, files={"a.txt": _text(n3="x", n20="y")})
     parent = family.child(family.base, value=3.0, files={"b.txt": _text(n5="z")})
     plan = Plan(operator=Operator.MUTATE, parents=(parent,), seed=5, craft=Craft.TRANSPLANT, inspirations=(donor,))
-    drafts = [_drafter(family).draft(plan) for _ in range(2)]
+    drafts = [_drafted(family, plan) for _ in range(2)]
     first = drafts[0]
     assert isinstance(first, Draft)
     assert first.donor == donor
@@ -241,14 +243,14 @@ def test_taking_back_leaves_something(family: Family) -> None:
 def test_moved_hunks_do_not_count_as_the_edit_their_parent_was(family: Family) -> None:
     learned = {"step": 0.1, OPERATION: 7.0, PLACE: 8.0, EDIT: 9.0, "transplant": 2.0}
     parent = family.child(family.base, value=4.0, files={"a.txt": _text(n3="x", n20="y")}, params=learned)
-    draft = _drafter(family).draft(Plan(operator=Operator.MUTATE, parents=(parent,), seed=1, craft=Craft.MINIMIZE))
+    draft = _drafted(family, Plan(operator=Operator.MUTATE, parents=(parent,), seed=1, craft=Craft.MINIMIZE))
     assert isinstance(draft, Draft)
     assert draft.params == {"step": 0.1, "minimize": 1.0}
 
 
 def test_where_nothing_can_be_moved_the_proposer_edits(family: Family) -> None:
     for craft in (Craft.REVERT, Craft.MINIMIZE):
-        draft = _drafter(family).draft(Plan(operator=Operator.MUTATE, parents=(family.base,), seed=1, craft=craft))
+        draft = _drafted(family, Plan(operator=Operator.MUTATE, parents=(family.base,), seed=1, craft=craft))
         assert isinstance(draft, Draft)
         assert "move" in draft.params
 

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from evogit import replies
 from evogit.asking.choosing import all_shares, choose
-from evogit.llm import BANDIT, Asked, Completion, Message, Models, Trouble
+from evogit.llm import BANDIT, Asked, Completion, Message, Models, Talk, Trouble
 from evogit.model import Edit, RepoPath
 from evogit.proposers import subjects
 from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Answer, Proposer, Request, Resting
@@ -45,6 +45,10 @@ class ModelProposer:
     choosing: str = BANDIT
 
     def propose(self, request: Request, rng: Random) -> Edit | Answer | Resting | None:
+        """Return what `talk` does, and wait for it."""
+        return self.models.lead(self.talk(request, rng))
+
+    def talk(self, request: Request, rng: Random) -> Talk[Edit | Answer | Resting | None]:
         """Return what came of asking a model for an edit of the parent, with all calls it took.
 
         Returns:
@@ -58,11 +62,11 @@ class ModelProposer:
         is_choice = any(len(given) > 1 for given in weights.values())
         found = all_shares(weights, request.askings(), self.choosing) if is_choice else {}
         choices, orders = choose(weights, found, request.seed)
-        made = _Talk(self, request, rng, files, orders, question_tokens(self.models)).answer()
+        made = yield from _Conversation(self, request, rng, files, orders, question_tokens(self.models)).answer()
         return replace(made, choices=choices) if isinstance(made, Answer) else made
 
 
-class _Talk:
+class _Conversation:
     """One conversation with one or more models about one parent."""
 
     def __init__(
@@ -79,12 +83,12 @@ class _Talk:
         self._template = proposer.templates[orders[PROMPT][0]]
         self._calls: list[Call] = []
 
-    def answer(self) -> Edit | Answer | Resting | None:
+    def answer(self) -> Talk[Edit | Answer | Resting | None]:
         """Ask until there is an edit, or no point in it any more."""
         messages, why, halved = self._question(), "no answer could be applied", False
         left = self._proposer.repairs + 1
         while left:
-            asked = self._proposer.models.ask(messages, self._order, self._may_call)
+            asked = yield from self._proposer.models.asking(messages, self._order, self._may_call)
             self._calls += asked.calls
             if asked.answer is None:
                 if asked.failure and asked.failure.trouble is Trouble.CONTEXT and not halved:
@@ -137,7 +141,8 @@ class _Talk:
         fatal = asked.fatal
         trouble = asked.failure.trouble if asked.failure else None
         gone = trouble is None or trouble.may_pass or trouble is Trouble.MALFORMED
-        if self._proposer.fallback and gone and not fatal and self._request.left_usd() > spent(self._calls):
+        may_go_on = not fatal and not self._proposer.models.is_ending
+        if self._proposer.fallback and gone and may_go_on and self._request.left_usd() > spent(self._calls):
             edit = self._proposer.fallback.propose(self._request, self._rng)
             if isinstance(edit, Edit):
                 return Answer(edit=edit, calls=self._calls) if self._calls else edit

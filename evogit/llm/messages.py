@@ -46,8 +46,9 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
-    """A question to a model."""
+    """A question to a model; `number` comes back with what is said to it."""
 
+    number: int
     model: ModelUse
     messages: list[Message]
 
@@ -55,6 +56,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
 class Look(msgspec.Struct, frozen=True, kw_only=True, tag="look"):
     """A question about a model, which no one else is asked."""
 
+    number: int
     model: ModelUse
 
 
@@ -98,5 +100,14 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     """The process has imported what it needs."""
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
+    """What is said to the request of this number, and how long that took; it need not be the one that came first."""
+
+    number: int
+    seconds: float
+    reply: Completion | Failure | Known
+
+
 Request = Ask | Look
-Reply = Completion | Failure | Known | Ready
+Line = Ready | Told
+"""What the process that asks says."""

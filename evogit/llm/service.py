@@ -1,5 +1,6 @@
 """The process that asks models: it alone imports litellm, and has the keys. One line of JSON in, one out.
 
+Each question has a thread, so that none waits for another; what is said carries the question's number.
 Not part of an agent: litellm takes seconds and 165 MB to import, starts threads, and waits in ways nobody can
 interrupt; an agent ends this process instead.
 """
@@ -8,12 +9,14 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from typing import Any, BinaryIO
 
 import msgspec
 
 from evogit.llm import failures, keys
-from evogit.llm.messages import Ask, Completion, Failure, Known, Look, Message, Ready, Reply, Request, Trouble
+from evogit.llm.messages import Ask, Completion, Failure, Known, Line, Look, Message, Ready, Request, Told, Trouble
 from evogit.model_table import ModelUse
 
 _MAX_TEXT = 2 * 1024 * 1024
@@ -21,11 +24,13 @@ _MAX_TOKENS = 1_000_000_000
 _BYTES_A_TOKEN = 3
 """Fewer than in any usual text, so that what is reckoned with it is rather too dear."""
 _MAX_WORDS = 300
+_SETTLED_S = 1.0
+"""How long nothing is imported by a thread that is done with it."""
 
 
 def main() -> None:
-    """Completion until the other side closes the pipe."""
-    mouth = os.fdopen(os.dup(1), "wb")
+    """Answer until the other side closes the pipe."""
+    mouth = _Mouth(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # litellm prints
     # Set before the import: it would ask the network for prices, and load a .env of any folder above.
     os.environ.update(LITELLM_LOCAL_MODEL_COST_MAP="True", LITELLM_MODE="PRODUCTION", LITELLM_LOG="ERROR")
@@ -34,19 +39,50 @@ def main() -> None:
     litellm.suppress_debug_info = True
     litellm.drop_params = True
     litellm.telemetry = False
-    _say(mouth, Ready())
+    mouth.say(Ready())
     read = msgspec.json.Decoder(Request).decode
+    met: set[str] = set()
     for line in sys.stdin.buffer:
         asked = read(line)
-        _say(mouth, _known(litellm, asked.model) if isinstance(asked, Look) else _answer(litellm, asked))
+        # Nobody waits for a thread at the end: it may wait for ever.
+        thread = threading.Thread(target=_serve, args=(litellm, mouth, asked), daemon=True)
+        thread.start()
+        if isinstance(asked, Ask) and asked.model.name not in met:
+            met.add(asked.model.name)
+            _let_import(thread)
 
 
-def _say(mouth: BinaryIO, reply: Reply) -> None:
-    mouth.write(msgspec.json.encode(reply) + b"\n")
-    mouth.flush()
+def _let_import(thread: threading.Thread) -> None:
+    """Wait until a question has imported what it needs.
+
+    litellm imports hundreds of modules with the first question to a provider, in circles; a second thread that imports
+    them at the same time may be given half of one.
+    """
+    known = -1
+    while known != len(sys.modules) and thread.is_alive():
+        known = len(sys.modules)
+        thread.join(_SETTLED_S)
 
 
-def _answer(litellm: Any, asked: Ask) -> Reply:  # noqa: ANN401 - a module without types
+class _Mouth:
+    """Says one whole line after another, whichever thread it comes from."""
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        self._pipe, self._lock = pipe, threading.Lock()
+
+    def say(self, line: Line) -> None:
+        with self._lock:
+            self._pipe.write(msgspec.json.encode(line) + b"\n")
+            self._pipe.flush()
+
+
+def _serve(litellm: Any, mouth: _Mouth, asked: Request) -> None:  # noqa: ANN401 - a module without types
+    begun = time.monotonic()
+    reply = _known(litellm, asked.model) if isinstance(asked, Look) else _answer(litellm, asked)
+    mouth.say(Told(number=asked.number, seconds=time.monotonic() - begun, reply=reply))
+
+
+def _answer(litellm: Any, asked: Ask) -> Completion | Failure:  # noqa: ANN401
     use = asked.model
     known = keys.secrets(os.environ, [use.api_key_env] if use.api_key_env else [])
     if use.api_key_env and not os.environ.get(use.api_key_env):
@@ -81,7 +117,13 @@ def _failed(use: ModelUse, error: Exception, known: list[str]) -> Failure:
     )
 
 
-def _read(litellm: Any, use: ModelUse, messages: list[Message], response: Any, known: list[str]) -> Reply:  # noqa: ANN401
+def _read(
+    litellm: Any,  # noqa: ANN401
+    use: ModelUse,
+    messages: list[Message],
+    response: Any,  # noqa: ANN401
+    known: list[str],
+) -> Completion | Failure:
     choices = getattr(response, "choices", None)
     choice = choices[0] if choices else None
     text = getattr(getattr(choice, "message", None), "content", None)

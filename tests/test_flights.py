@@ -1,0 +1,269 @@
+"""Several questions open at a time: none waits for another's answer, and money, stops and crashes are accounted for."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import _BENCH, Checkout
+from model_server import KEY, Fault, ModelServer, Say
+from patient import Patient, asking, proposals
+from proposals import document
+
+from evogit.llm import Caller, Completion, Failure, Message, Said, Trouble
+from evogit.model import RunName
+from evogit.model_table import ModelUse
+from evogit.sandbox import Launcher
+from evogit.store import private, repository
+
+_NUMBER = re.compile(r"(?m)^A = (-?[\d.]+)$")
+_EDIT = """Subject: Raise A to {new}
+
+### `knobs.py`
+<<<<<<< SEARCH
+A = {old}
+=======
+A = {new}
+>>>>>>> REPLACE
+"""
+_SMITH = """summary = "Asks for edits"
+proposer = "model"
+prompt = "refiner"
+repairs = 1
+selection = "greedy"
+concurrency = 4
+"""
+_LONG_S = 600
+Script = Callable[[int, list[dict[str, Any]]], Say | Fault]
+
+
+def _better(number: int, messages: list[dict[str, Any]]) -> Say:
+    """Answer with another number each time, so that no tree comes twice."""
+    found = _NUMBER.search(messages[1]["content"])
+    assert found, messages
+    return Say(_EDIT.format(old=found[1], new=f"{int(float(found[1])) + 1}.{number:04d}"))
+
+
+class _Gate:
+    """Lets nobody through until so many stand before it: whoever asks one question after another waits for ever."""
+
+    def __init__(self, many: int) -> None:
+        self._barrier = threading.Barrier(many)
+
+    def __call__(self, number: int, messages: list[dict[str, Any]]) -> Say:
+        if number < self._barrier.parties:
+            self._barrier.wait(_LONG_S)
+        else:
+            time.sleep(0.3)
+        return _better(number, messages)
+
+
+class _Deaf:
+    """Thinks about every question for ever, once so many were answered; until it is told to hear again."""
+
+    def __init__(self, after: int = 0) -> None:
+        self._after, self.hears = after, threading.Event()
+
+    def __call__(self, number: int, messages: list[dict[str, Any]]) -> Say | Fault:
+        if number >= self._after:
+            self.hears.wait(_LONG_S)
+        return _better(number, messages)
+
+
+def _checkout(toy: Checkout, server: ModelServer, smith: str = _SMITH, **table: object) -> Patient:
+    return asking(toy, server, table={"timeout_s": _LONG_S, **table}, smith=smith)
+
+
+def _calls(here: Checkout) -> list[Mapping[str, Any]]:
+    return [call for made in proposals(here) for call in made["calls"]]
+
+
+def _await(what: Callable[[], object]) -> None:
+    deadline = time.monotonic() + _LONG_S
+    while not what() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert what()
+
+
+@pytest.fixture
+def caller(world: dict[str, str], tmp_path: Path) -> Iterator[Caller]:
+    launcher = Launcher()
+    made = Caller(launcher, tmp_path, {**world, "OPENAI_API_KEY": KEY}, lambda: False)
+    yield made
+    made.close()
+    launcher.close()
+
+
+def _use(server: ModelServer, **settings: Any) -> ModelUse:
+    return ModelUse(name="openai/scripted", api_base=server.base, **settings)
+
+
+def _heard(caller: Caller, number: int) -> Said:
+    while (said := caller.take(number)) is None:
+        caller.wait(1.0)
+    return said
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(900)
+def test_an_answer_that_never_comes_holds_up_nobody(caller: Caller) -> None:
+    """Two hang, one in a way that the process itself cannot end; the others' answers come, each to its question."""
+
+    def script(number: int, messages: list[dict[str, Any]]) -> Say | Fault:
+        wanted = messages[0]["content"]
+        return Fault(wanted) if wanted in ("hang", "drip") else Say(f"said to {wanted}")
+
+    with ModelServer(script) as server:
+        whole = _use(server, timeout_s=_LONG_S)
+        caller.ask(whole, [Message("user", "first")])  # it has imported all it needs
+        stuck = [caller.begin(_use(server, timeout_s=20), [Message("user", how)]) for how in ("hang", "drip")]
+        numbers = {caller.begin(whole, [Message("user", f"{i}")]): i for i in range(6)}
+        for number, i in reversed(numbers.items()):
+            said = _heard(caller, number).reply
+            assert isinstance(said, Completion)
+            assert said.text == f"said to {i}"
+        for number in stuck:
+            failure = _heard(caller, number).reply
+            assert isinstance(failure, Failure)
+            assert failure.trouble is Trouble.TIMEOUT
+        assert isinstance(caller.ask(whole, [Message("user", "last")]), Completion)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(900)
+def test_what_the_process_was_asked_is_answered_when_it_is_killed(caller: Caller) -> None:
+    with ModelServer(lambda number, _: Fault("hang") if 0 < number < 3 else Say("yes")) as server:
+        use = _use(server, timeout_s=_LONG_S)
+        caller.ask(use, [Message("user", "first")])
+        numbers = [caller.begin(use, [Message("user", "hang")]) for _ in range(2)]
+        _await(lambda: len(server.asked) == 3)
+        for pid in subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "evogit.llm.service"],
+                                  capture_output=True, text=True).stdout.split():  # fmt: skip
+            os.kill(int(pid), signal.SIGKILL)
+        failures = [_heard(caller, number).reply for number in numbers]
+        assert [failure.trouble for failure in failures if isinstance(failure, Failure)] == [Trouble.BROKEN] * 2
+        assert isinstance(caller.ask(use, [Message("user", "last")]), Completion)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(900)
+def test_as_many_questions_are_open_as_are_set(toy: Checkout) -> None:
+    with ModelServer(_Gate(4)) as server:
+        here = _checkout(toy, server)
+        here.evogit("run", "--agent", "smith", "--run", "r", "--evals", "12")
+    assert server.most_open == 4, "the gate opens for four at once, and never were there more"
+    made = proposals(here)
+    assert sorted(call["usd"] for call in _calls(here)) == pytest.approx([0.02] * len(server.asked))
+    assert document(here, "status")["evaluations"] == 12
+    edits = [one for one in made if one["outcome"] == "candidate"]
+    assert len({one["seed"] for one in edits}) == len(edits) == 11
+    for one in edits[::3]:
+        assert document(here, "plan", "--replay", one["on"])["same"], "planned with what was known when it was asked"
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(900)
+def test_a_budget_holds_while_several_questions_are_open(toy: Checkout) -> None:
+    """Two agents, of which each knows what the other's open questions may cost."""
+    with ModelServer(_Gate(2)) as server:
+        here = _checkout(toy, server, max_tokens=100, price_in=1.0, price_out=190.0)
+        here.evogit("run", "--agent", "smith:2", "--run", "r", "--budget-usd", "0.3", expect=3)
+        assert server.most_open > 1
+    spent = sum(call.get("usd", 0.0) for call in _calls(here))
+    assert spent == pytest.approx(0.02 * len(server.asked)), "every question that was answered is on record"
+    assert 0.3 <= spent + 1e-9 < 0.3 + 2 * 0.02 + 1e-9, "an agent overshoots by one call at most"
+    assert not list(here.path.glob(".git/evogit/r/*.held"))
+    assert all(document(here, "show", made["on"])["scores"] for made in proposals(here)), "what is paid is measured"
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(900)
+def test_an_agent_killed_with_questions_open_is_followed_by_another(toy: Checkout) -> None:
+    """Killed while it measures, with two questions open; what is on record is scored first, and the run goes on."""
+    slow = "if knobs.A != 1.0 and not os.path.exists(GO): time.sleep(600)\n"
+    go, deaf = toy.path.parent / "go", _Deaf(after=2)
+    (toy.path / "bench.py").write_text(f"import os, time, knobs\nGO = {str(go)!r}\n{slow}{_BENCH}")
+    with ModelServer(deaf) as server:
+        here = _checkout(toy, server)
+        config = here.path / "evogit.toml"
+        config.write_text(config.read_text().replace("timeout_s = 20", "timeout_s = 300"))
+        started = here.start("run", "--agent", "smith", "--run", "r", "--budget-usd", "1000")
+        _await(lambda: len(server.asked) == 4 and proposals(here))
+        children = subprocess.run(["pgrep", "-P", str(started.pid)], capture_output=True, text=True).stdout.split()
+        for pid in (*map(int, children), started.pid):
+            os.kill(pid, signal.SIGKILL)
+        started.communicate()
+        before = proposals(here)
+        _await(lambda: not private.living(repository.open_repository(here.path), RunName("r")))
+        go.touch()
+        deaf.hears.set()
+        here.evogit("run", "--agent", "smith", "--run", "r", "--evals", f"{len(before) + 2}", "--budget-usd", "1000")
+    made = proposals(here)
+    assert made[: len(before)] == before
+    assert len(made) == len(before) + 2
+    for one in made:
+        assert [score["status"] for score in document(here, "show", one["on"])["scores"]] == ["ok"]
+    here.git("fsck", "--strict")
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(900)
+def test_ctrl_c_gives_up_all_open_questions(toy: Checkout) -> None:
+    with ModelServer(_Deaf()) as server:
+        here = _checkout(toy, server)
+        started = here.start("run", "--agent", "smith", "--run", "r")
+        _await(lambda: len(server.asked) == 4)
+        started.send_signal(signal.SIGINT)
+        started.communicate(timeout=_LONG_S)
+        assert len(server.asked) == 4
+    assert started.returncode == 130
+    assert [call["outcome"] for call in _calls(here)] == ["cancelled"] * 4
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(900)
+def test_models_that_fail_side_by_side_failed_once(toy: Checkout) -> None:
+    """All four questions meet the same outage; the agent does not take that for an outage without an end."""
+    with ModelServer(lambda number, m: Fault("bare") if number < 4 else _better(number, m)) as server:
+        here = _checkout(toy, server)
+        here.evogit("run", "--agent", "smith", "--run", "r", "--evals", "4")
+    outcomes = [call["outcome"] for call in _calls(here)]
+    assert outcomes.count("malformed") == 4
+    assert outcomes.count("ok") >= 3
+
+
+@pytest.mark.heavy
+def test_a_refused_key_ends_an_agent_with_questions_open(toy: Checkout) -> None:
+    with ModelServer(_better, key="sk-another-key-9e41") as server:
+        here = _checkout(toy, server)
+        done = here.evogit("run", "--agent", "smith", "--run", "r", expect=4)
+    assert "the key was refused or is missing" in done.stderr.splitlines()[-1]
+    assert {call["outcome"] for call in _calls(here)} <= {"auth", "cancelled"}
+    assert len(_calls(here)) == 4, "each question is on record"
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("concurrency = 0", "concurrency is 0: expected `int` >= 1"),
+        ("concurrency = 33", "concurrency is 33: expected `int` <= 32"),
+        ('concurrency = "x"', "concurrency is 'x': expected `int`, got `str`"),
+        ("concurency = 2", "unknown key 'concurency'; did you mean 'concurrency'?"),
+    ],
+)
+def test_a_wrong_number_is_one_clear_error(setting: str, said: str, toy: Checkout) -> None:
+    folder = toy.path / ".evogit" / "agents"
+    folder.mkdir(parents=True)
+    (folder / "smith.toml").write_text(_SMITH.replace("concurrency = 4", setting))
+    assert said in toy.evogit("agents", "show", "smith", expect=2).stderr
+    (folder / "smith.toml").write_text('summary = "Moves"\nproposer = "tuner"\nconcurrency = 2\n')
+    wanted = "concurrency is for proposer = 'model', and it is 'tuner'; leave it out"
+    assert wanted in toy.evogit("agents", "show", "smith", expect=2).stderr
