@@ -9,20 +9,27 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from conftest import _BENCH, Checkout
+from family import Family
 from model_server import KEY, Fault, ModelServer, Say
 from patient import Patient, asking, proposals
 from proposals import document
 
-from evogit.llm import Caller, Completion, Failure, Message, Said, Trouble
-from evogit.model import RunName
+from evogit.asking import Flights
+from evogit.llm import Caller, Completion, Failure, Known, Message, Models, Said, Talk, Trouble
+from evogit.model import AgentName, RunName
 from evogit.model_table import ModelUse
+from evogit.records import Call, spent
 from evogit.sandbox import Launcher
 from evogit.store import private, repository
+from evogit.store.holds import Holds
+from evogit.store.repository import Repository
 
 _NUMBER = re.compile(r"(?m)^A = (-?[\d.]+)$")
 _EDIT = """Subject: Raise A to {new}
@@ -248,6 +255,109 @@ def test_a_refused_key_ends_an_agent_with_questions_open(toy: Checkout) -> None:
     assert "the key was refused or is missing" in done.stderr.splitlines()[-1]
     assert {call["outcome"] for call in _calls(here)} <= {"auth", "cancelled"}
     assert len(_calls(here)) == 4, "each question is on record"
+
+
+class _Voice:
+    """Answers open questions in an order of its own, each for a price of its own; or, from some time on, none."""
+
+    def __init__(self, rng: Random, most_usd: float) -> None:
+        self.open: dict[int, ModelUse] = {}
+        self.paid: list[float] = []
+        self.most_open = 0
+        self._rng, self._most_usd, self._numbers, self._told = rng, most_usd, count(), dict[int, Said]()
+
+    def ask(self, model: ModelUse, messages: list[Message]) -> Completion | Failure:
+        pytest.fail("one question at a time is not what this is about")
+
+    def look(self, model: ModelUse) -> Known:
+        # Questions here have no text, so that all of the price is the answer's.
+        return Known(usd_in=0.0, usd_out=self._most_usd / model.max_tokens)
+
+    def begin(self, model: ModelUse, messages: list[Message]) -> int:
+        number = next(self._numbers)
+        self.open[number] = model
+        self.most_open = max(self.most_open, len(self.open))
+        return number
+
+    def take(self, number: int) -> Said | None:
+        return self._told.pop(number, None)
+
+    def wait(self, seconds: float) -> None:
+        for number in [number for number in self.open if self._rng.random() < 0.1]:
+            del self.open[number]
+            self.paid.append(self._most_usd * self._rng.random())
+            self._told[number] = Said(Completion(text="yes", is_whole=True, usd=self.paid[-1]), 1.0)
+
+    def give_up(self) -> None:
+        gone = Failure(trouble=Trouble.CANCELLED, words="interrupted")
+        self._told |= dict.fromkeys(self.open, Said(gone, 1.0))
+        self.open.clear()
+
+
+class _Spender:
+    """An agent of several questions at a time that does nothing but ask, and book what was answered."""
+
+    def __init__(self, repo: Repository, name: str, voice: _Voice, booked: list[float], budget: float) -> None:
+        agent, run = AgentName(f"{name}-1-{private.clone_id(repo)}"), RunName("r")
+        self._name = private.take_name(repo, run, agent)
+        self.models = Models([ModelUse(name="m")], voice, time.monotonic, time.sleep, lambda: False)
+        self.flights = Flights[None, list[Call]](self.models, 4, Holds(repo, run, agent))
+        self._booked, self._budget = booked, budget
+
+    def left(self) -> float:
+        unseen = self.flights.unseen_usd()
+        return self._budget - sum(self._booked) - unseen
+
+    def step(self) -> None:
+        if landed := self.flights.landed():
+            self._booked.append(spent(landed.result))
+        elif self.flights.has_room(0, 100.0):
+            assert not self.flights.launch(None, self._talk()) or self.left() <= 0
+
+    def _talk(self) -> Talk[list[Call]]:
+        """Ask, and ask once more for the same thing."""
+        first = (yield from self.models.asking([], ["m"], lambda made: self.left() > spent(made))).calls
+        may_call = lambda made: self.left() > spent(first) + spent(made)  # noqa: E731
+        return [*first, *(yield from self.models.asking([], ["m"], may_call)).calls]
+
+    def end(self) -> None:
+        for landed in self.flights.end(0.0):
+            self._booked.append(spent(landed.result))
+        self._name.release()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nobody_asks_with_money_that_is_held_back(seed: int, family: Family) -> None:
+    """Two agents and any order of answers: what all questions cost passes the budget by one for each at most."""
+    rng, most, budget, booked = Random(seed), 0.1, 2.0, list[float]()
+    voices = _Voice(rng, most), _Voice(rng, most)
+    agents = [_Spender(family.repo, name, voice, booked, budget) for name, voice in zip("ab", voices, strict=True)]
+    for _ in range(600):
+        rng.choice(agents).step()
+        known = sum(sum(voice.paid) + most * len(voice.open) for voice in voices)
+        assert known <= budget + 2 * most
+    assert max(voice.most_open for voice in voices) == 4
+    assert sum(booked) > budget - 2 * most, "what is held back is given back: all of the budget can be spent"
+    for agent in agents:
+        agent.end()
+    assert sum(booked) == pytest.approx(sum(sum(voice.paid) for voice in voices)), "all that was paid is booked"
+    assert not list(family.repo.private.glob("r/*.held"))
+
+
+def test_what_a_dead_agent_held_back_is_free(family: Family) -> None:
+    run, clone = RunName("r"), private.clone_id(family.repo)
+    names = [AgentName(f"smith-{number}-{clone}") for number in (1, 2)]
+    held = private.take_name(family.repo, run, names[0])
+    Holds(family.repo, run, names[0]).hold(0.25)
+    mine = Holds(family.repo, run, names[1])
+    mine.hold(0.5)
+    assert mine.others() == 0.25
+    held.release()
+    assert mine.others() == 0.0
+    again = private.take_name(family.repo, run, names[0])
+    Holds(family.repo, run, names[0])
+    assert mine.others() == 0.0, "who takes up the name has no question open"
+    again.release()
 
 
 @pytest.mark.parametrize(
