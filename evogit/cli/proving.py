@@ -14,7 +14,7 @@ import click
 from evogit import assembly, pull_request
 from evogit.cli import confine, models
 from evogit.cli.context import Reading
-from evogit.cli.output import number, safe
+from evogit.cli.output import number, safe, spent_words
 from evogit.cli.signals import StopSignals
 from evogit.errors import EvaluatorBroken, UsageError
 from evogit.judging import Heard
@@ -124,5 +124,5 @@ def _tell(side: str, measured: Measurement) -> None:
 def _hear(heard: Heard) -> None:
     said = _SAID[points(heard.verdicts) or 0.0]
     unknown = sum(call.usd is None for call in heard.calls)
-    cost = f"  ({models.spent_words(spent(heard.calls), len(heard.calls), unknown)})" if heard.calls else ""
+    cost = f"  ({spent_words(spent(heard.calls), len(heard.calls), unknown)})" if heard.calls else ""
     click.echo(f"evogit: the judge {said}{cost}", err=True)
