@@ -19,6 +19,7 @@ from pathlib import Path
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 _PYTEST = f"{sys.executable} -m pytest -q -c /dev/null -p no:cacheprovider -o pythonpath=."
+_HELD_BACK_S = 240
 PROGRAM = [sys.executable, "-P", "-m", "evogit"]
 
 
@@ -148,9 +149,9 @@ def run_block(example: str, number: int, folder: Path, environment: Mapping[str,
 
 
 def _held_back(case: Case, folder: Path, environment: Mapping[str, str]) -> tuple[bool, float]:
-    done = subprocess.run(
-        ["sh", "-c", case.held_back], cwd=folder, env=dict(environment), capture_output=True, text=True, timeout=300
-    )
+    # What only passes the tests may hang in others.
+    bounded = ["timeout", "--kill-after=5", str(_HELD_BACK_S), "sh", "-c", case.held_back]
+    done = subprocess.run(bounded, cwd=folder, env=dict(environment), capture_output=True, text=True, timeout=300)
     if not case.figure:
         return done.returncode == 0, float(done.returncode == 0)
     found = [float(figure) for figure in re.findall(case.figure, done.stdout)]
