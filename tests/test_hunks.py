@@ -325,7 +325,10 @@ command = "python bench.py"
 @pytest.mark.heavy
 @pytest.mark.timeout(900)
 def test_agents_with_hunks_keep_the_gain_and_lose_the_rest(new_checkout: Callable[..., Checkout]) -> None:
-    """Two people change one file apart, with much that does not matter; real agents bring the best of both together."""
+    """Two people change one file, with much that does not matter; real agents bring the best of both together.
+
+    They change one line both, so merging by lines has a conflict, and only hunks can be taken over.
+    """
     from plain_reader import read_run
 
     base = "".join(f"text {number}\n" for number in range(60))
@@ -333,7 +336,7 @@ def test_agents_with_hunks_keep_the_gain_and_lose_the_rest(new_checkout: Callabl
     repo.evogit("run", "--agent", "minimizer", "--evals", "1", "--run", "r")
     for name, changed in (
         ("ada", {5: "alpha = 1", 20: "noise"}),
-        ("eve", {9: "beta = 2", 30: "noise", 40: "gamma = 3"}),
+        ("eve", {9: "beta = 2", 20: "other noise", 40: "gamma = 3"}),
     ):
         repo.git("switch", "-q", "-c", f"evogit/r/{name}", "main")
         text = base.splitlines()
