@@ -481,6 +481,8 @@ def _prune_and_die_at(victim: Victim, point: Point, wanted: dict[str, object]) -
     victim.reset()
     done = victim.traced([*_CLEAN], [f"{point.call}:signal=SIGKILL:when={point.number}"])
     victim.wait_until_gone()
+    if done.returncode == 0 and point.call == "mkdir" and "/objects/" in point.text:
+        return  # how many folders are missing hangs on the ids of what is written, so there may be one less
     assert done.returncode == -signal.SIGKILL, f"not killed before {point.text}: {done.stderr}"
     try:
         assert evidence.fsck(victim.toy) == []
