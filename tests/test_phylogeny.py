@@ -221,6 +221,19 @@ def test_what_is_new_is_all_the_work(family: Family) -> None:
     assert len(graph.members()) == len(made) + 1
 
 
+def test_a_journal_that_is_read_before_its_parents_marks_nothing_anew(family: Family) -> None:
+    graph = family.graph()
+    before = graph.version
+    parent = family.child(family.base, value=1.0, by="b-1-000000")
+    child = family.child(parent, value=2.0, by="a-1-000000")
+    graph.snapshot.refresh()
+    order = list(dict.fromkeys(graph.snapshot.touched))
+    assert order.index(child) < order.index(parent), "the child was not read first: nothing is shown"
+    graph.refresh()
+    assert graph.version == before
+    assert graph.is_gain(child)
+
+
 def test_ancestry_is_small() -> None:
     """Two parents and a generation for each of many commits, whatever networkx would take for them."""
     ancestry = Ancestry()

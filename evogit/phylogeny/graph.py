@@ -65,11 +65,15 @@ class Phylogeny:
         new = dict.fromkeys(touched[self._next :])
         stale = self._later = len(new) > _AT_ONCE
         self._read = commits.parents_of(self._repo, list(new)) if self._later else {}
+        known = []
         for commit in new:
             candidate = self.snapshot.candidates.get(commit)
-            if candidate is None or not self._take_in(commit):
+            if candidate and self._take_in(commit):
+                known.append(candidate)
+            else:
                 stale |= commit in self._values
-                continue
+        # Parents before children, whichever journal was read first: a score that comes after a child's changes marks.
+        for candidate in sorted(known, key=lambda candidate: self.ancestry.number(candidate.id)):
             stale |= self._learn(candidate)
         self._next = len(touched)
         self._read = {}
