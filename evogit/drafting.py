@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 
 from evogit import edits, prompts
@@ -14,8 +15,8 @@ from evogit.llm import Talk
 from evogit.merging import combine
 from evogit.merging.combine import meeting_point
 from evogit.model import CommitId, Craft, Edit, Operator, Plan, RepoPath, SourceFile, TreeId
-from evogit.phylogeny import Phylogeny, Trials, askings
-from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Answer, Past, Proposer, Request, Resting
+from evogit.phylogeny import Phylogeny, Trials, advance, askings
+from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Advance, Answer, Past, Proposer, Request, Resting
 from evogit.records import MAX_SIZE, Call, Choice, Merge, Score
 from evogit.store import commits, definitions, merge, trees
 from evogit.store.merge import Merged
@@ -89,6 +90,7 @@ class Drafter:
         self._repo, self._task, self._graph, self._proposer = repo, task, graph, proposer
         self._means = means
         self._sources = Sources(repo, task.definition, edits.is_text)
+        self._earlier = Sources(repo, task.definition, edits.is_text)
         differences = Differences(repo, task.definition)
         self._transplanter = Transplanter(differences)
         self._minimizer = Minimizer(differences, graph.snapshot)
@@ -251,6 +253,17 @@ class Drafter:
         made = self._graph.snapshot.candidates[commit].proposal
         return {name: number for name, number in made.params.items() if name not in _MOVES} if made else {}
 
+    def _advance(self, parent: CommitId, rng: Random) -> Advance | None:
+        """Return the files of two candidates between which the score got better; None where they cannot be read."""
+        found = advance(self._graph, parent, rng)
+        if found is None:
+            return None
+        try:
+            before, after = (self._earlier.read(TreeId(str(self._repo.commit(one).tree_id))) for one in found)
+        except StorageError:
+            return None
+        return Advance(before, after)
+
     def _request(self, commit: CommitId, files: Sequence[SourceFile]) -> Request:
         self._trials.refresh()
         trials, snapshot = self._trials, self._graph.snapshot
@@ -261,6 +274,7 @@ class Drafter:
             params=self._params(commit),
             feedback=said.feedback if said else "",
             instances=said.instances if said else {},
+            advance=partial(self._advance, commit),
             parent=commit,
             family=self._graph,
             past=Past(

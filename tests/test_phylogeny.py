@@ -12,7 +12,7 @@ from conftest import Checkout
 from family import Family
 
 from evogit.model import CommitId, Direction, TreeId
-from evogit.phylogeny import Clades, Phylogeny, by_agent, by_operator, to_networkx
+from evogit.phylogeny import Clades, Phylogeny, advance, by_agent, by_operator, to_networkx
 from evogit.phylogeny.ancestry import Ancestry
 
 
@@ -232,6 +232,20 @@ def test_a_journal_that_is_read_before_its_parents_marks_nothing_anew(family: Fa
     graph.refresh()
     assert graph.version == before
     assert graph.is_gain(child)
+
+
+def test_what_made_scores_better_is_the_lineages_own_or_a_gain_of_others(family: Family) -> None:
+    lineage = [family.base]
+    for value in range(5):
+        lineage.append(family.child(lineage[-1], value=10.0 + value))
+    gain, loss = family.child(family.base, value=20.0), family.child(family.base, value=-5.0)
+    graph = family.graph()
+    found = {advance(graph, lineage[-1], Random(seed)) for seed in range(300)}
+    own = {(lineage[-1 - up], lineage[-1]) for up in (1, 2, 4, 5)}
+    assert own <= found
+    assert (family.base, gain) in found
+    assert all(pair and loss not in pair for pair in found)
+    assert {advance(graph, family.base, Random(seed)) for seed in range(50)} > {None}
 
 
 def test_ancestry_is_small() -> None:

@@ -10,17 +10,20 @@ import subprocess
 import sys
 import tomllib
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from random import Random
+from statistics import median
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evogit.model import Edit, RepoPath, SourceFile
+from evogit.model import Count, Edit, RepoPath, SourceFile
 from evogit.proposers.numbers import LIMIT, find_constants
-from evogit.proposers.protocol import Request
-from evogit.proposers.tuner import Move, Tuner
+from evogit.proposers.protocol import Advance, Past, Request
+from evogit.proposers.tuner import Tuner
+from evogit.proposers.values import Move
 
 KNOBS = """\
 ALPHA = 0.5
@@ -150,7 +153,7 @@ def test_a_move_is_as_long_as_its_step(step: float, least: float, most: float) -
     lengths = []
     for seed in range(200):
         edit = propose({"a.py": "A = 0.5\nB = 100.0\nC = -3.0\n"}, seed, {"step": step})
-        if edit.params["move"] in (Move.SOME, Move.ALL) and edit.params["step"] < 5 * step:
+        if edit.params["op"] in (100 + Move.SOME, 100 + Move.ALL) and edit.params["step"] < 5 * step:
             after = values("a.py", edit.files[RepoPath("a.py")] or b"")
             lengths.append(math.dist([a / b for a, b in zip(after, (0.5, 100.0, -3.0), strict=True)], (1, 1, 1)))
     assert least < min(lengths)
@@ -164,8 +167,48 @@ def test_every_move_is_made_and_recorded() -> None:
         edit = propose({"a.py": "A = 0.5\nB = 7.0\nC = 3.0\nD = 2.0\nE = 9.0\n"}, seed)
         after = values("a.py", edit.files[RepoPath("a.py")] or b"")
         moved = sum(a != b for a, b in zip(after, (0.5, 7.0, 3.0, 2.0, 9.0), strict=True))
-        changed.setdefault(edit.params["move"], set()).add(moved)
+        changed.setdefault(edit.params["op"] - 100, set()).add(moved)
     assert changed == {Move.ONE: {1}, Move.SOME: {2, 3}, Move.ALL: {5}, Move.BOLD: {1, 2}}
+
+
+def _advance(before: str, after: str) -> Callable[[Random], Advance]:
+    sides = [[SourceFile(path=RepoPath("a.py"), content=text.encode())] for text in (before, after)]
+    return lambda _: Advance(*sides)
+
+
+def test_what_made_the_score_better_is_gone_on_with() -> None:
+    """All constants it changed move by the same multiple of their changes, wherever they are now."""
+    here = SourceFile(path=RepoPath("a.py"), content=b"A = 10.0\nB = 20.0\nC = 3\nD = 0.5\n")
+    made = _advance("A = 1.0\nB = 4.0\nC = 3\nD = 0.5\n", "A = 2.0\nB = 2.0\nC = 3\nD = 0.5\n")
+    factors = []
+    for seed in range(400):
+        edit = Tuner().propose(Request(files=[here], params={"step": 0.07}, advance=made), Random(seed))
+        if edit and edit.params["op"] == 100 + Move.ALONG:
+            a, b, c, d = values("a.py", edit.files[RepoPath("a.py")] or b"")
+            assert (b - 20) == pytest.approx(-2 * (a - 10), rel=1e-3, abs=1e-3)
+            assert (c, d) == (3, 0.5)
+            assert edit.params["step"] == 0.07, "nothing was learned of how far to step"
+            factors.append(a - 10)
+    assert len(factors) > 30
+    assert sum(factor < 0 for factor in factors) in range(1, len(factors) // 4)
+    assert 0.6 < median(map(abs, factors)) < 1.6
+
+
+@pytest.mark.parametrize("before", ["A = 1.0\n", "A = 1.0\nX = 4.0\n", "A = 1\nB = 4.0\n", "A = 2.0\nB = 2.0\n"])
+def test_what_had_other_constants_is_not_gone_on_with(before: str) -> None:
+    here = SourceFile(path=RepoPath("a.py"), content=b"A = 10.0\nB = 20.0\n")
+    made = _advance(before, "A = 2.0\nB = 2.0\n")
+    found = [Tuner().propose(Request(files=[here], advance=made), Random(seed)) for seed in range(200)]
+    assert all(edit and edit.params["op"] != 100 + Move.ALONG for edit in found)
+
+
+def test_moves_that_yield_are_made_more_often() -> None:
+    here = SourceFile(path=RepoPath("a.py"), content=KNOBS.encode())
+    counts = {100.0 + move: Count(100, 100, 30 if move is Move.SOME else 0) for move in Move}
+    request = Request(files=[here], past=Past(operations=counts))
+    ops = Counter(edit.params["op"] for seed in range(400) if (edit := Tuner().propose(request, Random(seed))))
+    assert ops[100 + Move.SOME] > 240
+    assert min(ops[100 + move] for move in (Move.ONE, Move.ALL, Move.BOLD)) > 0, "none is given up for good"
 
 
 def test_a_whole_number_leaves_zero_for_every_order_of_size() -> None:
@@ -178,7 +221,7 @@ def test_a_whole_number_leaves_zero_for_every_order_of_size() -> None:
 
 
 def test_bold_moves_find_other_constants_values() -> None:
-    contents = {propose({"a.py": "A = 3.75\nB = 0.125\n"}, seed).files[RepoPath("a.py")] for seed in range(400)}
+    contents = {propose({"a.py": "A = 3.75\nB = 0.125\n"}, seed).files[RepoPath("a.py")] for seed in range(800)}
     assert {b"A = 0.125\nB = 0.125\n", b"A = 0.125\nB = 3.75\n", b"A = -3.75\nB = 0.125\n"} <= contents
     assert {b"A = 7.5\nB = 0.125\n", b"A = 0.0\nB = 0.125\n", b"A = 3.75\nB = 0.0125\n"} <= contents
 
@@ -187,7 +230,7 @@ def test_bold_moves_find_other_constants_values() -> None:
 def test_floats_keep_as_many_digits_as_the_step_can_use(step: float, digits: int) -> None:
     for seed in range(100):
         edit = propose({"a.py": "A = 0.5123\n"}, seed, {"step": step})
-        if edit.params["move"] == Move.ONE and edit.params["step"] > step / 1.5:
+        if edit.params["op"] == 100 + Move.ONE and edit.params["step"] > step / 1.5:
             (value,) = values("a.py", edit.files[RepoPath("a.py")] or b"")
             assert value == float(f"{value:.{digits}g}")
 

@@ -1,5 +1,6 @@
 """The family tree of a run."""
 
+from evogit.phylogeny.advances import advance
 from evogit.phylogeny.askings import Asking, askings
 from evogit.phylogeny.clades import Clades, clades_of
 from evogit.phylogeny.contributions import Contribution, by_agent, by_operator
@@ -12,7 +13,7 @@ from evogit.phylogeny.takeover import Takeover, takeover
 from evogit.phylogeny.trials import Trials
 
 __all__ = [
-    "Asking", "Clades", "Contribution", "Keep", "Learned", "Phylogeny", "Takeover", "Trials", "askings", "attributes",
-    "by_agent", "by_operator", "chosen", "clades_of", "lessons", "still_open", "takeover", "to_measure_again",
-    "to_networkx", "worth_telling",
+    "Asking", "Clades", "Contribution", "Keep", "Learned", "Phylogeny", "Takeover", "Trials", "advance", "askings",
+    "attributes", "by_agent", "by_operator", "chosen", "clades_of", "lessons", "still_open", "takeover",
+    "to_measure_again", "to_networkx", "worth_telling",
 ]  # fmt: skip

@@ -38,6 +38,10 @@ def _unlimited() -> float:
     return float("inf")
 
 
+def _no_advance(_: Random) -> None:
+    return None
+
+
 def _nothing_asked() -> Mapping[str, Sequence[Asking]]:
     return {}
 
@@ -50,11 +54,20 @@ def _unmeasured(_edit: Edit, _model: str) -> str:
     return "nothing is measured here"
 
 
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """The editable text files before and after something that made the score better."""
+
+    before: Sequence[SourceFile]
+    after: Sequence[SourceFile]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What a proposer is given: the parent's editable text files, and what the parent's own operator recorded.
 
-    `feedback` and `instances` are what the evaluator said of the parent. `parent` and `family` are for a proposer that
+    `feedback` and `instances` are what the evaluator said of the parent. `advance` draws something that made the score
+    better, in the parent's own lineage or another's. `parent` and `family` are for a proposer that
     looks at more than the files, `question` writes what a model is asked from a template, in at most so many tokens.
     `left_usd` looks how much of the budget is left, and `refusal` says why an edit may not become a candidate. `seed`
     is the plan's, and `askings` looks what came of asking models so far, by anybody.
@@ -67,6 +80,7 @@ class Request:
     feedback: str = ""
     instances: Mapping[str, float] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
+    advance: Callable[[Random], Advance | None] = _no_advance
     parent: CommitId | None = None
     family: Phylogeny | None = None
     question: Callable[[str, int], str] = _no_question

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from evogit.model import Count, Direction, Edit, Measurement, RepoPath, SourceFile
-from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Past, Proposer, Request
+from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Advance, Past, Proposer, Request
 
 _TRIES = 30
+_OWN, _GENERATIONS, _STEPS = 0.5, (1, 2, 4, 8, 16), 32
+"""As agents draw what made the score better, with one lineage for the tree."""
 Files = Mapping[str, bytes]
 
 
@@ -27,13 +30,13 @@ class Climber:
 
     def climb(self, base: Files, evaluations: int, rng: Random) -> list[float | None]:
         """Return the score of every evaluation in turn, the first of them the base's."""
-        at, here = dict(base), self.measure(base)
+        here, path = self.measure(base), [dict(base)]
         found, seen = [here.value], {_key(base)}
         params: Mapping[str, float] = {}
         counts: dict[str, dict[float, Count]] = {OPERATION: {}, PLACE: {}}
         tried: dict[float | None, set[float]] = {}
         while len(found) < evaluations:
-            edit, files = self._edit(at, here, params, seen, counts, tried.get(here.value, set()), rng)
+            edit, files = self._edit(path, here, params, seen, counts, tried.get(here.value, set()), rng)
             if edit is None:
                 break
             seen.add(_key(files))
@@ -47,15 +50,17 @@ class Climber:
                     changed = old.changed + (measured.value != here.value)
                     known[edit.params[name]] = Count(old.tried + 1, changed, old.improved + better)
             if better or measured.value == here.value:
-                at, here, params = files, measured, edit.params
+                here, params = measured, edit.params
+                path.append(files)
         return found
 
     def _edit(
-        self, at: Files, here: Measurement, params: Mapping[str, float], seen: set[bytes],
+        self, path: Sequence[Files], here: Measurement, params: Mapping[str, float], seen: set[bytes],
         counts: Mapping[str, Mapping[float, Count]], tried: set[float], rng: Random,
     ) -> tuple[Edit | None, dict[str, bytes]]:  # fmt: skip
         request = Request(
-            files=[SourceFile(path=RepoPath(path), content=content) for path, content in sorted(at.items())],
+            files=_sources(path[-1]),
+            advance=partial(_advance, path),
             params=params, feedback=here.feedback, instances=here.instances,
             past=Past(operations=counts[OPERATION], places=counts[PLACE], edits=tried),
         )  # fmt: skip
@@ -63,7 +68,7 @@ class Climber:
             edit = rng.choice(self.proposers).propose(request, rng)
             if not isinstance(edit, Edit):
                 continue
-            files = dict(at) | {path: content or b"" for path, content in edit.files.items()}
+            files = dict(path[-1]) | {path: content or b"" for path, content in edit.files.items()}
             if _key(files) not in seen:
                 return edit, files
         return None, {}
@@ -72,6 +77,19 @@ class Climber:
         if value is None or than is None:
             return than is None and value is not None
         return value > than if self.direction is Direction.MAXIMIZE else value < than
+
+
+def _advance(path: Sequence[Files], rng: Random) -> Advance | None:
+    if len(path) == 1:
+        return None
+    if rng.random() < _OWN:
+        return Advance(_sources(path[max(0, len(path) - 1 - rng.choice(_GENERATIONS))]), _sources(path[-1]))
+    after = rng.randrange(max(1, len(path) - _STEPS), len(path))
+    return Advance(_sources(path[after - 1]), _sources(path[after]))
+
+
+def _sources(files: Files) -> list[SourceFile]:
+    return [SourceFile(path=RepoPath(path), content=content) for path, content in sorted(files.items())]
 
 
 def _key(files: Files) -> bytes:
