@@ -36,6 +36,16 @@ def test_greedy_takes_the_best_and_crosses_plateaus(family: Family) -> None:
     assert all(share == pytest.approx(0.25, abs=0.03) for share in shares.values())
 
 
+def test_greedy_walks_on_across_a_plateau(family: Family) -> None:
+    """Of five equals that are drawn, the one with the longest lineage is taken."""
+    leaders = [family.child(family.base, value=3.0)]
+    for _ in range(5):
+        leaders.append(family.child(leaders[-1], value=3.0))
+    shares = _shares(family, "greedy")
+    for number, leader in enumerate(leaders, 1):
+        assert shares.get((leader,), 0) == pytest.approx((number**5 - (number - 1) ** 5) / 6**5, abs=0.03)
+
+
 def test_origin_goes_back_to_where_the_best_was_first_reached(family: Family) -> None:
     better = family.child(family.base, value=2.0)
     best = family.child(better, value=3.0)

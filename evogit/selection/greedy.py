@@ -9,14 +9,16 @@ from evogit.selection.protocol import Field
 
 _MUCH = 10
 """Lines by which one of two differences has to be smaller, and half as large, to be preferred between equal scores."""
+_DRAWN = 5
+"""Equals of which the one furthest from the base is taken: ways out of a plateau are far from where it was entered."""
 
 
 class Greedy:
-    """Takes the best candidate; among equals, one at random, so that a plateau is crossed and not camped on.
+    """Takes the best candidate; among equals, of some drawn at random the one with the longest lineage.
 
-    A second one that is drawn takes its place when its difference from the base is much smaller: that is the pull
-    against bloat. A step or two aside costs nothing, since ways out of a plateau lead over such. Only recorded sizes
-    are compared: a plan reads no files.
+    So a plateau is crossed, and not camped on. One more that is drawn takes its place when its difference from the base
+    is much smaller: that is the pull against bloat. A step or two aside costs nothing, since ways out of a plateau lead
+    over such. Only recorded sizes are compared: a plan reads no files.
     """
 
     def parents(self, field: Field, rng: Random) -> tuple[CommitId, ...]:
@@ -24,7 +26,7 @@ class Greedy:
         leaders = field.candidates.leaders
         if not leaders:
             return ()
-        drawn = rng.choice(leaders)
+        drawn = max(rng.choices(leaders, k=_DRAWN), key=field.graph.ancestry.generation)  # the first of equals
         if len(leaders) > 1:
             other = rng.choice(leaders)
             sizes = _size(field, drawn), _size(field, other)
