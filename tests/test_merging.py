@@ -248,6 +248,16 @@ def test_a_pair_is_tried_once_by_anybody(family: Family) -> None:
     assert [set(pair.parents) for pair in family.mates().pairs()] == [{two, three}]
 
 
+def test_what_was_merged_in_vain_is_not_merged_with_what_came_of_it(family: Family) -> None:
+    left, right = family.child(family.base, value=5.0), family.child(family.base, value=6.0)
+    family.child(left, right, value=5.5)
+    further = family.child(right, value=7.0)
+    other = family.child(family.base, value=4.0)
+    pairs = {frozenset(pair.parents) for pair in family.mates().pairs()}
+    assert frozenset((left, further)) not in pairs
+    assert {frozenset((left, other)), frozenset((further, other))} <= pairs
+
+
 def test_pairs_whose_gains_would_not_beat_the_best_are_left(family: Family) -> None:
     family.child(family.base, value=50.0, files={"a.txt": b"far ahead\n"})
     family.child(family.base, value=2.0, files={"b.txt": b"1\n"})

@@ -43,6 +43,7 @@ class Mates:
         self._repo = repo
         self._graph = graph
         self._related: dict[tuple[CommitId, CommitId], CommitId | None] = {}
+        self._above: dict[tuple[CommitId, CommitId], bool] = {}
         self._touched: dict[CommitId, Mapping[bytes, str]] = {}
         self._found: dict[bool, tuple[tuple[int, int], list[Pair]]] = {}
         self._clean: dict[tuple[CommitId, ...], bool] = {}
@@ -151,13 +152,30 @@ class Mates:
             return None
         base = self._base(one, other)
         before = graph.value(base) if base else None
-        if base is None or before is None:
+        if base is None or before is None or self._failed_before(one, other) or self._failed_before(other, one):
             return None
         left, right = graph.value(one), graph.value(other)
         better = graph.snapshot.is_better
         if left is None or right is None or not (better(left, before) and better(right, before)):
             return None
         return base, left + right - before
+
+    def _failed_before(self, one: CommitId, other: CommitId) -> bool:
+        """Return whether `one` was merged with an ancestor of `other` in vain: what did not fit then seldom does."""
+        graph = self._graph
+        for child in graph.ancestry.children(one):
+            if graph.value(child) is None or graph.is_gain(child):
+                continue
+            mates = [parent for parent in graph.ancestry.parents(child) if parent != one]
+            if len(mates) == 1 and self._is_above(mates[0], other):
+                return True
+        return False
+
+    def _is_above(self, one: CommitId, other: CommitId) -> bool:
+        key = (one, other)
+        if key not in self._above:
+            self._above[key] = self._graph.ancestry.is_ancestor(one, other)
+        return self._above[key]
 
     def _base(self, one: CommitId, other: CommitId) -> CommitId | None:
         """Return where two candidates parted; None when one is the other's ancestor."""
