@@ -17,7 +17,7 @@ from typing import Any
 import evidence
 import psutil
 import pytest
-from conftest import Checkout
+from conftest import _BENCH, Checkout
 from model_server import KEY, Fault, ModelServer, Say
 from patient import Patient, asking, assert_nowhere, proposals
 
@@ -29,6 +29,11 @@ from evogit.sandbox import Handed, Job, Launcher
 _NUMBER = re.compile(r"(?m)^A = (-?[\d.]+)$")
 _SMITH = 'summary = "Asks"\nproposer = "model"\nprompt = "refiner"\nrepairs = 0\nselection = "greedy"\n'
 _LONG_S = 600
+_LOOKING = """import os
+for number in os.listdir("/proc/self/fd"):
+    if os.path.exists(f"/proc/self/fd/{number}"):
+        assert "socket" not in os.readlink(f"/proc/self/fd/{number}")
+"""
 _DEAF = """import os, sys, time
 print(os.getpid(), flush=True)
 while True:
@@ -100,6 +105,7 @@ def _cmdline(process: psutil.Process) -> list[str]:
 @pytest.mark.heavy
 @pytest.mark.timeout(900)
 def test_one_process_imports_for_all_agents(toy: Checkout) -> None:
+    (toy.path / "bench.py").write_text(_LOOKING + _BENCH)  # a candidate has no socket by which to have one forked
     with _thinking(toy, 3, "--evals", "7") as (here, run, thinker, server):
         assert run.importing() == []
         assert len(run.forked) == 3

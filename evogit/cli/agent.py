@@ -16,7 +16,6 @@ from evogit.cli import beside, confine, context, models, taking_up
 from evogit.cli.join import join
 from evogit.cli.output import console, gain, number, plain
 from evogit.cli.signals import StopSignals
-from evogit.llm import inherited
 from evogit.store import definitions, trust
 from evogit.swarm import BUDGET_SPENT
 
@@ -62,7 +61,7 @@ def agent_command(
         options = [*context.as_options({**limits, "seed": seed}), *(f"--model={name}" for name in named)]
         join(use, remote, run, trusted=trusted, options=[*options, *confine.given()])
     signals = StopSignals()
-    end = None if shared is None else inherited(shared)
+    end = models.take_up(shared)
     repo = context.open_here()
     task = context.choose_task(repo, run)
     if trusted:

@@ -15,7 +15,7 @@ from evogit import assembly
 from evogit.cli.output import plain
 from evogit.config import ModelUse
 from evogit.errors import NotAuthenticated, UsageError
-from evogit.llm import Failure, Known, Shared, Trouble
+from evogit.llm import Failure, Known, Shared, Trouble, inherited
 from evogit.model_table import mistake
 
 _F = TypeVar("_F", bound=Callable[..., object])
@@ -80,6 +80,14 @@ def share() -> socket.socket | None:
     shared = Shared(os.environ)
     click.get_current_context().call_on_close(shared.close)
     return shared.end
+
+
+def take_up(number: int | None) -> socket.socket | None:
+    """Return what an agent of `evogit run` inherited from it; it is closed with this command."""
+    end = None if number is None else inherited(number)
+    if end:
+        click.get_current_context().call_on_close(end.close)
+    return end
 
 
 def greet(
