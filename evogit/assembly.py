@@ -20,7 +20,7 @@ from evogit.errors import ConfigError, UsageError
 from evogit.evaluation import CommandMeter, Context, instructions, preparing
 from evogit.evaluator_table import INSTRUCTIONS, Evaluator
 from evogit.judging import CommandJudge, Judge, ModelJudge
-from evogit.llm import Caller, Failure, Known, Models
+from evogit.llm import Caller, Failure, Known, Models, Shared
 from evogit.model import AgentName
 from evogit.parts import Parts, World
 from evogit.planning import Policy
@@ -118,12 +118,12 @@ def models_aside(
     uses: Sequence[ModelUse],
     environment: Mapping[str, str],
     stopped: Callable[[], bool] = lambda: False,
-    shared: socket.socket | None = None,
+    shared: Shared | None = None,
 ) -> Iterator[tuple[Models, Caller]]:
     """Give a way to ask models outside of any agent; its process, forked by what is `shared`, is gone at the end."""
-    launcher = Launcher()
+    launcher = Launcher(spared=shared.pids if shared else ())
     with tempfile.TemporaryDirectory(prefix="evogit-models-") as folder:
-        caller = Caller(launcher, Path(folder), environment, stopped, shared)
+        caller = Caller(launcher, Path(folder), environment, stopped, shared.end if shared else None)
         try:
             yield Models(uses, caller, time.monotonic, time.sleep, stopped), caller
         finally:
@@ -132,7 +132,7 @@ def models_aside(
 
 
 def look_at_models(
-    uses: Sequence[ModelUse], environment: Mapping[str, str], shared: socket.socket | None = None
+    uses: Sequence[ModelUse], environment: Mapping[str, str], shared: Shared | None = None
 ) -> list[Known | Failure]:
     """Return what is known of each model, without asking any of them."""
     with models_aside(uses, environment, shared=shared) as (_, caller):

@@ -223,3 +223,14 @@ def test_what_was_handed_over_ends_with_a_killed_agent(tmp_path: Path) -> None:
     os.waitpid(agent, 0)
     assert started.wait(60) == -signal.SIGKILL
     handed.close()
+
+
+def test_who_was_started_in_another_way_is_no_leaving(tmp_path: Path, world: dict[str, str]) -> None:
+    started, handed = _deaf()
+    launcher = Launcher(spared=[started.pid])
+    launcher.launch(Job(argv=["true"], cwd=tmp_path, environment=world, timeout_s=60))
+    assert started.poll() is None
+    launcher.close()
+    handed.kill()
+    handed.close()
+    assert started.wait(60) == -signal.SIGKILL

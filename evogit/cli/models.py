@@ -75,11 +75,11 @@ def shared_option(function: _F) -> _F:
     return click.option("--shared", "shared", type=int, hidden=True)(function)
 
 
-def share() -> socket.socket | None:
-    """Begin to import litellm for all agents of this command, with which that ends; return an end of what forks it."""
+def share() -> Shared:
+    """Begin to import litellm for all agents of this command, with which that ends."""
     shared = Shared(os.environ)
     click.get_current_context().call_on_close(shared.close)
-    return shared.end
+    return shared
 
 
 def take_up(number: int | None) -> socket.socket | None:
@@ -91,7 +91,7 @@ def take_up(number: int | None) -> socket.socket | None:
 
 
 def greet(
-    out: Console, uses: Sequence[ModelUse], file_bytes: int, budget_usd: float | None, shared: socket.socket | None
+    out: Console, uses: Sequence[ModelUse], file_bytes: int, budget_usd: float | None, shared: Shared | None = None
 ) -> None:
     """Say what each model costs and about how far a budget reaches, before anything is asked.
 

@@ -179,9 +179,9 @@ def _models(
     shared = models.share()
     models.greet(out, chosen, size, stop.budget_usd, shared)
     options, inherited = models.passed_on(chosen), []
-    if shared:
-        inherited = [shared.fileno()]
-        options.append(f"--shared={shared.fileno()}")
+    if shared.end:
+        inherited = [shared.end.fileno()]
+        options.append(f"--shared={shared.end.fileno()}")
     return options, inherited
 
 

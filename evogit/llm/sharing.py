@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -50,6 +50,11 @@ class Shared:
                 )  # fmt: skip
                 in_vain.pop_all()
             self.end = ours
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """The number of its process, where there is one."""
+        return [self._process.pid] if self._process else []
 
     def close(self) -> None:
         """End it; what it forked goes on for its agents."""

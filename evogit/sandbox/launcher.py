@@ -8,10 +8,9 @@ import os
 import selectors
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
-from evogit.sandbox import processes
 from evogit.sandbox.companion import Companion, read_into
 from evogit.sandbox.guard import Guard
 from evogit.sandbox.handed import Handed
@@ -30,14 +29,20 @@ class Launcher:
     A guard process outlives a killed agent just long enough to kill what the agent had running.
     """
 
-    def __init__(self, cancelled: Callable[[], bool] = lambda: False, sandbox: Sandbox | None = None) -> None:
+    def __init__(
+        self,
+        cancelled: Callable[[], bool] = lambda: False,
+        sandbox: Sandbox | None = None,
+        spared: Collection[int] = (),
+    ) -> None:
         """Begin; `cancelled` is asked several times a second while a process runs.
 
-        The sandbox is closed with the launcher; without one nothing is confined.
+        The sandbox is closed with the launcher; without one nothing is confined. `spared` are children of this process
+        that it started in another way: all others are taken for what a launched process left behind.
         """
         self._cancelled = cancelled
         self._sandbox: Sandbox = sandbox or Plain()
-        self._others = frozenset(processes.children(os.getpid()))  # somebody else started them, and needs them
+        self._spared = frozenset(spared)
         self._guard = Guard()
         self._companions: dict[int, Companion] = {}
         self._outer: list[_Running | Companion] = []
@@ -165,7 +170,7 @@ class Launcher:
         self._companions.pop(key, None)
         kept = {companion.pid for companion in self._companions.values()}
         kept |= {running.pid for running in self._outer}
-        reap_orphans({self._guard.pid, *kept, *self._others}, {running.mark for running in self._outer})
+        reap_orphans({self._guard.pid, *kept, *self._spared}, {running.mark for running in self._outer})
         self._guard.rest(key)
 
     def _drain(

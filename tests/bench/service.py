@@ -1,7 +1,8 @@
 """What it costs to have agents ask models: one process for each agent that imports litellm, and one for all of a run.
 
 `python tests/bench/service.py [--agents 4] [--rounds 3]` starts so many agents in turns by hand, where each has a
-process of its own, and by `evogit run`, whose look at prices is counted too. Measured when as many answers were given as there are agents.
+process of its own, and by `evogit run`, whose look at prices is counted too. Measured when as many answers were given
+as there are agents.
 """
 
 from __future__ import annotations
