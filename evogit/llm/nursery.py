@@ -54,7 +54,7 @@ class Nursery:
                 is_ready = True
                 continue
             try:
-                said, descriptors, _, _ = socket.recv_fds(self._requests, len(REQUEST) + 1, HANDED)
+                said, descriptors, _, _ = socket.recv_fds(self._requests, 32, HANDED, socket.MSG_CMSG_CLOEXEC)
             except OSError:
                 return
             if not said:

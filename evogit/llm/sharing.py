@@ -123,7 +123,7 @@ def _reply(channel: socket.socket, stopped: Callable[[], bool]) -> tuple[int, in
         if time.monotonic() >= deadline:
             return None
     try:
-        said, descriptors, _, _ = socket.recv_fds(channel, 32, 1)
+        said, descriptors, _, _ = socket.recv_fds(channel, 32, 1, socket.MSG_CMSG_CLOEXEC)
     except OSError:
         return None
     if said.isdigit() and descriptors:
