@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from evogit.errors import ConfigError, UsageError
 from evogit.evaluation import CommandMeter, Context, instructions, preparing
 from evogit.evaluator_table import INSTRUCTIONS, Evaluator
 from evogit.judging import CommandJudge, Judge, ModelJudge
-from evogit.llm import Caller, Failure, Known, Models
+from evogit.llm import Caller, Failure, Known, Models, Shared
 from evogit.model import AgentName
 from evogit.parts import Parts, World
 from evogit.planning import Policy
@@ -54,6 +55,8 @@ class Invocation:
     sleep: Callable[[float], None]
     stopped: Callable[[], str | None]
     models: Sequence[ModelUse] = ()
+    shared: socket.socket | None = None
+    """An end of what forks the processes that ask models, for all agents of a run."""
 
 
 def proposer(definition: Definition, *, models: Models | None = None, workshop: Workshop | None = None) -> Proposer:
@@ -112,12 +115,15 @@ def asks_models(definition: Definition) -> bool:
 
 @contextmanager
 def models_aside(
-    uses: Sequence[ModelUse], environment: Mapping[str, str], stopped: Callable[[], bool] = lambda: False
+    uses: Sequence[ModelUse],
+    environment: Mapping[str, str],
+    stopped: Callable[[], bool] = lambda: False,
+    shared: Shared | None = None,
 ) -> Iterator[tuple[Models, Caller]]:
-    """Give a way to ask models outside of any agent; its process is gone at the end."""
-    launcher = Launcher()
+    """Give a way to ask models outside of any agent; its process, forked by what is `shared`, is gone at the end."""
+    launcher = Launcher(spared=shared.pids if shared else ())
     with tempfile.TemporaryDirectory(prefix="evogit-models-") as folder:
-        caller = Caller(launcher, Path(folder), environment, stopped)
+        caller = Caller(launcher, Path(folder), environment, stopped, shared.end if shared else None)
         try:
             yield Models(uses, caller, time.monotonic, time.sleep, stopped), caller
         finally:
@@ -125,9 +131,11 @@ def models_aside(
             launcher.close()
 
 
-def look_at_models(uses: Sequence[ModelUse], environment: Mapping[str, str]) -> list[Known | Failure]:
+def look_at_models(
+    uses: Sequence[ModelUse], environment: Mapping[str, str], shared: Shared | None = None
+) -> list[Known | Failure]:
     """Return what is known of each model, without asking any of them."""
-    with models_aside(uses, environment) as (_, caller):
+    with models_aside(uses, environment, shared=shared) as (_, caller):
         return [caller.look(use) for use in uses]
 
 
@@ -272,7 +280,7 @@ class Crew:
         def stopped() -> bool:
             return invocation.stopped() is not None
 
-        caller = Caller(self._launcher, self._folder, invocation.environment, stopped)
+        caller = Caller(self._launcher, self._folder, invocation.environment, stopped, invocation.shared)
         return Models(invocation.models, caller, invocation.clock, invocation.sleep, stopped)
 
     @property

@@ -150,7 +150,8 @@ MEANINGS: Mapping[str, str] = {
     "widens": "share of the other plans, at most, that start far from the best while it does not get better",
     "step": "how far the tuner's first step in a lineage goes, relative to a constant's size (0.3)",
     "prompt": "for the proposer model: crossover, explorer, fixer, refiner, or a text, Markdown for Jinja; or several",
-    "format": "how a model writes edits: blocks (search and replace), function (whole ones), file (whole ones), diff",
+    "format": "how a model writes edits: blocks (search and replace), function (whole ones), file (whole ones), diff; "
+    "after four in a row that cannot be applied, that model is asked for function instead of blocks or diff",
     "repairs": "how often an answer that cannot be applied goes back to the model with the reason",
     "fallback": "what makes edits while no model answers, surgeon or tuner; without it the agent ends",
     "choosing": "how one of several models or prompts is chosen: bandit (by what each gained for its cost) or weights",

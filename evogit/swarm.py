@@ -64,8 +64,9 @@ class Swarm:
         uses: Sequence[AgentUse],
         options: Sequence[str],
         environment: Mapping[str, str],
+        inherited: Sequence[int] = (),
     ) -> None:
-        """Start the processes; `options` go to each `evogit agent` as they are.
+        """Start the processes; `options` go to each `evogit agent` as they are, with the open files they speak of.
 
         Raises:
             RepositoryError: the folder of their log files cannot be made.
@@ -79,7 +80,7 @@ class Swarm:
                 with log.open("wb") as output:
                     process = subprocess.Popen(
                         command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output,
-                        stderr=output, start_new_session=True,
+                        stderr=output, start_new_session=True, pass_fds=inherited,
                     )  # fmt: skip
             except OSError as error:
                 raise StorageError(f"cannot start an agent that writes to {log}: {error.strerror}") from error

@@ -76,6 +76,8 @@ def work(how: str, number: int, prompt: str) -> dict[str, Any]:
     update("usage_update", used=20, size=100, cost={"amount": 0.5, "currency": "USD"})
     say("Done.\nSummary: Rai")
     say("se A")
+    if how == "counts in its own way":
+        return {"stopReason": "end_turn", "_meta": {"quota": {"token_count": {"input_tokens": 7, "output_tokens": 2}}}}
     reason = "refusal" if how == "refuses" else "end_turn"
     return {"stopReason": reason, "usage": {"inputTokens": 30, "outputTokens": 4, "totalTokens": 34}}
 

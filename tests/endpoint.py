@@ -1,4 +1,6 @@
-"""A loopback endpoint that speaks as OpenAI's chat completions do: it changes a file by the means a tool offers."""
+"""A loopback endpoint that speaks as OpenAI's chat completions do, or in other `dialects`: it changes a file by the
+means a tool offers.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import dialects
+
 SUMMARY = "Summary: Raise A, since the score grows with it"
-_SHELLS = ("bash", "run_shell_command")
+_SHELLS = ("bash", "Bash", "run_shell_command", "exec_command", "shell_command", "shell")
+_KEYS = ("Authorization", "x-api-key", "x-goog-api-key")
 _DONE = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 
 
@@ -25,6 +30,12 @@ class Endpoint:
         self.requests: list[dict[str, Any]] = []
         self.keys: set[str] = set()
         self.url = ""
+
+    def environment(self, key: str) -> dict[str, str]:
+        """Return the variables by which tools find this server and a key for it."""
+        keys = {f"{maker}_API_KEY": key for maker in ("OPENAI", "GEMINI", "ANTHROPIC")}
+        compatible = dict.fromkeys(("OPENAI_BASE_URL", "OPENAI_API_BASE"), f"{self.url}/v1")
+        return {**keys, **compatible, "GOOGLE_GEMINI_BASE_URL": self.url, "ANTHROPIC_BASE_URL": self.url}
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the message that a request is answered with."""
@@ -44,7 +55,10 @@ class Endpoint:
 
     def _call(self, tool: dict[str, Any], command: str) -> dict[str, Any]:
         known = {"command": command, "description": "change the file", "is_background": False, "timeout": 60000}
+        known |= {"cmd": command}
         wanted = tool["parameters"]["properties"]
+        if wanted.get("command", {}).get("type") == "array":
+            known["command"] = ["bash", "-c", command]
         arguments = json.dumps({name: value for name, value in known.items() if name in wanted})
         number = len(self.requests)
         called = {
@@ -70,10 +84,14 @@ def endpoint(file: str, content: str) -> Iterator[Endpoint]:
             self._send("application/json", b'{"object": "list", "data": [{"id": "m", "object": "model"}]}')
 
         def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            request = dialects.asked(self.path.partition("?")[0], body)
             made.requests.append(request)
-            made.keys.add(self.headers.get("Authorization", ""))
+            made.keys.add(next(filter(None, map(self.headers.get, _KEYS)), "").removeprefix("Bearer "))
             message = {"role": "assistant", **made.answer(request)}
+            if in_dialect := dialects.said(self.path.partition("?")[0], body, message):
+                self._send(*in_dialect)
+                return
             usage = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
             ended = "tool_calls" if "tool_calls" in message else "stop"
             whole = {"id": "x", "created": 1, "model": request["model"], "usage": usage}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from conftest import CONFIG, Checkout
@@ -45,3 +47,12 @@ def proposals(here: Checkout) -> list[dict[str, Any]]:
                 if text.startswith("{") and (record := json.loads(text)).get("calls"):
                     found.append({**record, "on": listed.split()[1]})
     return sorted(found, key=lambda record: (record["agent"], record["seq"]))
+
+
+def assert_nowhere(here: Checkout, secret: str, said: str) -> None:
+    """Check that a secret is in no object of the repository, in no file of its folder, and was not said."""
+    objects = here.git("cat-file", "--batch-all-objects", "--batch", "--buffer")
+    assert secret not in objects + said
+    for folder, _, names in os.walk(here.path):
+        for path in (Path(folder) / name for name in names):
+            assert not path.is_file() or secret.encode() not in path.read_bytes(), path

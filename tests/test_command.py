@@ -395,12 +395,14 @@ def test_what_a_tool_says_of_its_cost_is_read(output: str, expected: tuple[objec
 
 
 def test_every_definition_that_ships_names_its_key_and_its_model() -> None:
-    for name in ("aider", "claude", "codex", "gemini", "mini", "opencode", "qwen"):
+    by_protocol = [f"{name}-acp" for name in ("claude", "codex", "gemini", "opencode", "qwen")]
+    for name in ("aider", "claude", "codex", "gemini", "mini", "opencode", "qwen", *by_protocol):
         text = (Path(__file__).parent.parent / "agents" / f"{name}.toml").read_bytes()
         found = config.parse_definition(text, where=name)
         assert found.network
         assert found.keys
-        assert "{model}" in " ".join(found.command)
+        assert "{model}" in " ".join((*found.command, *found.variables.values(), *found.home.values()))
+        assert (found.prompt_by == "acp") == (name in by_protocol)
         assert found.model
 
 

@@ -224,7 +224,7 @@ def test_a_tool_that_is_not_there_or_has_no_key_is_refused_before_anything_is_sc
     assert "time_limit_s" not in toy.evogit("agents", "show", "tuner").stdout
 
 
-_REAL = ("aider", "mini", "opencode", "qwen")
+_REAL = ("aider", "claude", "codex", "gemini", "mini", "opencode", "qwen")
 _TOOLS = os.environ.get("EVOGIT_TEST_TOOLS", "")
 
 
@@ -241,12 +241,10 @@ def test_a_real_tool_makes_a_candidate(toy: Checkout, name: str) -> None:
         pytest.skip(f"{name} is not installed")
     content = "A = 3.0\nB = 30\n\n\ndef value():\n    return -((A - 3.5) ** 2) - ((B - 40) / 10) ** 2\n"
     with endpoint("knobs.py", content) as served:
-        base = f"{served.url}/v1"
-        toy.environment |= {"PATH": path, "OPENAI_API_KEY": "canary-of-a-key-0123456789"}
-        toy.environment |= {"OPENAI_BASE_URL": base, "OPENAI_API_BASE": base, "EVOGIT_SANDBOX": "auto"}
+        toy.environment |= {"PATH": path, **served.environment("canary-of-a-key-0123456789"), "EVOGIT_SANDBOX": "auto"}
         toy.environment.pop("EVOGIT_I_TRUST_THIS_CODE")
         toy.evogit("run", "--agent", name, "--evals", "2", "--run", "r", timeout=1000)
-        assert served.keys == {"Bearer canary-of-a-key-0123456789"}
+        assert served.keys == {"canary-of-a-key-0123456789"}
         best = toy.evogit("best", "-q").stdout.strip()
         assert toy.git("diff", "--name-only", "main", best) == "knobs.py"
         assert toy.git("show", f"{best}:knobs.py") == content.strip()

@@ -10,13 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import _BENCH, CONFIG, Checkout
 from model_server import KEY, Fault, ModelServer, Say
-from patient import asking, proposals
+from patient import asking, assert_nowhere, proposals
 from proposals import document
 
 _NUMBER = re.compile(r"(?m)^A = (-?[\d.]+)$")
@@ -88,15 +87,7 @@ def test_a_model_improves_code_until_the_budget_is_spent(toy: Checkout) -> None:
     assert "Signed-off-by" not in trailers
     assert "#1" not in message
     assert "@ada" not in message
-    _assert_nowhere(here, KEY, done.stdout + done.stderr)
-
-
-def _assert_nowhere(here: Checkout, secret: str, said: str) -> None:
-    objects = here.git("cat-file", "--batch-all-objects", "--batch", "--buffer")
-    assert secret not in objects + said
-    for folder, _, names in os.walk(here.path):
-        for path in (Path(folder) / name for name in names):
-            assert not path.is_file() or secret.encode() not in path.read_bytes(), path
+    assert_nowhere(here, KEY, done.stdout + done.stderr)
 
 
 def test_without_a_model_nothing_begins(toy: Checkout) -> None:
@@ -129,7 +120,7 @@ def test_a_refused_key_ends_the_agent_with_one_line(toy: Checkout) -> None:
     assert "the key was refused or is missing" in done.stderr.splitlines()[-1]
     assert "sk-wrong" not in done.stderr
     assert [call["outcome"] for made in proposals(here) for call in made["calls"]] == ["auth"] * 2
-    _assert_nowhere(here, "sk-wrong-canary-77d1", done.stdout + done.stderr)
+    assert_nowhere(here, "sk-wrong-canary-77d1", done.stdout + done.stderr)
 
 
 @pytest.mark.heavy
@@ -197,7 +188,7 @@ def test_one_bad_answer_changes_nothing_and_stops_nobody(toy: Checkout, fault: S
         assert "usd" not in calls[0]
     else:
         assert calls[0]["usd"] > 0, "an answer that is of no use costs as much"
-    _assert_nowhere(here, KEY, "")
+    assert_nowhere(here, KEY, "")
 
 
 @pytest.mark.heavy

@@ -6,13 +6,14 @@ What cannot be applied goes back with the reason, a limited number of times; eve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from msgspec import structs
 
 from evogit import replies
 from evogit.asking.choosing import all_shares, choose
+from evogit.asking.wording import Formats
 from evogit.llm import BANDIT, Asked, Completion, Message, Models, Talk, Trouble
 from evogit.model import Edit, RepoPath
 from evogit.proposers import subjects
@@ -43,6 +44,10 @@ class ModelProposer:
     repairs: int
     fallback: Proposer | None = None
     choosing: str = BANDIT
+    formats: Formats = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.formats = Formats(self.format)
 
     def propose(self, request: Request, rng: Random) -> Edit | Answer | Resting | None:
         """Return what `talk` does, and wait for it."""
@@ -80,6 +85,7 @@ class _Conversation:
     ) -> None:
         self._proposer, self._request, self._rng, self._files = proposer, request, rng, files
         self._order, self._limit = orders[MODEL], limit
+        self._format = proposer.formats.of(self._order[0])
         self._template = proposer.templates[orders[PROMPT][0]]
         self._calls: list[Call] = []
 
@@ -107,9 +113,13 @@ class _Conversation:
         return Answer(why=why, calls=self._calls)
 
     def _question(self) -> list[Message]:
-        said = replies.instructions(self._proposer.format)
-        room = max(_LEAST_TOKENS, self._limit - count_tokens(said))
-        return [Message("system", said), Message("user", self._request.question(self._template, room))]
+        longest = max(self._files, key=len)
+        room = max(_LEAST_TOKENS, self._limit - count_tokens(replies.instructions(self._format, longest)))
+        question = self._request.question(self._template, room)
+        # Small models copy the path of the example.
+        places = {path: at for path in self._files if (at := question.find(f"### `{path}`")) >= 0}
+        first = min(places, key=lambda path: places[path], default=replies.EXAMPLE_PATH)
+        return [Message("system", replies.instructions(self._format, first)), Message("user", question)]
 
     def _may_call(self, calls: Sequence[Call]) -> bool:
         room = len(self._calls) + len(calls) < _MAX_CALLS
@@ -120,7 +130,8 @@ class _Conversation:
         assert asked.answer is not None
         if not asked.answer.is_whole:
             return ["Your answer was cut off, and nothing of it was used; change less, and answer in fewer words."]
-        reply = replies.parse(asked.answer.text, format=self._proposer.format, files=self._files)
+        reply = replies.parse(asked.answer.text, format=self._format, files=self._files)
+        self._proposer.formats.heard(asked.model, self._format, is_applied=reply.edit is not None)
         problems = list(reply.problems)
         if reply.edit is not None:
             params = {name: value for name, value in self._request.params.items() if name not in _NOT_INHERITED}

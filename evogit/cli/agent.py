@@ -25,6 +25,7 @@ from evogit.swarm import BUDGET_SPENT
 @context.run_option
 @models.model_option
 @models.resolved_option
+@models.shared_option
 @context.limit_options
 @click.option("--seed", type=int, help="Make the agent's choices repeatable")
 @confine.sandbox_options
@@ -36,6 +37,7 @@ from evogit.swarm import BUDGET_SPENT
 def agent_command(
     use: str,
     models_json: str | None,
+    shared: int | None,
     named: Sequence[str],
     run: str | None,
     seed: int | None,
@@ -59,6 +61,7 @@ def agent_command(
         options = [*context.as_options({**limits, "seed": seed}), *(f"--model={name}" for name in named)]
         join(use, remote, run, trusted=trusted, options=[*options, *confine.given()])
     signals = StopSignals()
+    end = models.take_up(shared)
     repo = context.open_here()
     task = context.choose_task(repo, run)
     if trusted:
@@ -92,6 +95,7 @@ def agent_command(
         sleep=time.sleep,
         stopped=stopped,
         models=models.resolved(models_json, named, task.definition.config.models),
+        shared=end,
     )
     crew = Crew(repo, task, invocation)
     out = console(stderr=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from evogit import assembly
 from evogit.cli.output import plain
 from evogit.config import ModelUse
 from evogit.errors import NotAuthenticated, UsageError
-from evogit.llm import Failure, Known, Trouble
+from evogit.llm import Failure, Known, Shared, Trouble, inherited
 from evogit.model_table import mistake
 
 _F = TypeVar("_F", bound=Callable[..., object])
@@ -69,15 +70,39 @@ def resolved(models_json: str | None, named: Sequence[str], table: Sequence[Mode
         raise UsageError(f"--models: {error}") from error
 
 
-def greet(out: Console, uses: Sequence[ModelUse], file_bytes: int, budget_usd: float | None) -> None:
+def shared_option(function: _F) -> _F:
+    """Add the option by which `evogit run` tells its agents what forks the processes that ask models for them."""
+    return click.option("--shared", "shared", type=int, hidden=True)(function)
+
+
+def share() -> Shared:
+    """Begin to import litellm for all agents of this command, with which that ends."""
+    shared = Shared(os.environ)
+    click.get_current_context().call_on_close(shared.close)
+    return shared
+
+
+def take_up(number: int | None) -> socket.socket | None:
+    """Return what an agent of `evogit run` inherited from it; it is closed with this command."""
+    end = None if number is None else inherited(number)
+    if end:
+        click.get_current_context().call_on_close(end.close)
+    return end
+
+
+def greet(
+    out: Console, uses: Sequence[ModelUse], file_bytes: int, budget_usd: float | None, shared: Shared | None = None
+) -> None:
     """Say what each model costs and about how far a budget reaches, before anything is asked.
+
+    `shared` is what forks the process that knows.
 
     Raises:
         NotAuthenticated: there is no key for one of them.
         UsageError: there is a budget, and nobody knows what one of them costs; or a name means nothing.
     """
     into = min(file_bytes // 3 + _AROUND_TOKENS, 32_000)
-    for use, known in zip(uses, assembly.look_at_models(uses, os.environ), strict=True):
+    for use, known in zip(uses, assembly.look_at_models(uses, os.environ, shared), strict=True):
         refuse(use, known, budget_usd)
         line = price_words(use, known)
         if isinstance(known, Known) and known.usd_in is not None and known.usd_out is not None:

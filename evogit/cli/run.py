@@ -90,7 +90,7 @@ def run_command(
     uses, own = _uses(repo, wish, frozen.definition)
     assembly.refuse_missing(frozen.definition.config.evaluator, os.environ)
     out, stop = console(stderr=True), context.limits(frozen.definition.config.stop, limits)
-    asked = _models(repo, wish, _said(repo, uses, own), frozen.definition, stop, out)
+    asked, inherited = _models(repo, wish, _said(repo, uses, own), frozen.definition, stop, out)
     sandbox = confine.sandbox(repo)
     sandbox.close()  # it held; each agent makes its own
     beside = Beside(repo, remote, out) if remote else None
@@ -114,7 +114,7 @@ def run_command(
     session = secrets.token_hex(3)
     swarm = Swarm()
     options = [*_options(wish, chosen, session, stop), *confine.decided(sandbox), *asked]
-    swarm.start(repo, chosen, uses, options, os.environ)
+    swarm.start(repo, chosen, uses, options, os.environ, inherited)
     if beside:
         beside.begin(chosen.run)
     reading = _watch(swarm, reading, session, stop, signals, out, beside)
@@ -161,23 +161,28 @@ def _models(
     definition: Definition,
     stop: Stop,
     out: Console,
-) -> list[str]:
-    """Say which models are asked and what they cost; return the options that tell the agents."""
+) -> tuple[list[str], list[int]]:
+    """Say which models are asked and what they cost; return the options that tell the agents, and what they inherit."""
     chosen = models.chosen(wish.models, definition.config.models)
     asking = [name for name, said in agents.items() if assembly.asks_models(said) and assembly.templates(said)]
     judges = definition.config.evaluator.asks_models
     if not asking and not judges:
         if wish.models:
             raise UsageError("--model: none of these agents asks a model; name one that does: --agent explorer")
-        return []
+        return [], []
     if not chosen:
         who = f"agent {asking[0]} asks" if asking else "the judge of evogit.toml is"
         raise UsageError(
             f"{who} a language model: name one with --model NAME, EVOGIT_MODEL, or [[models]] in evogit.toml"
         )
     size = sum(len(file.content) for file in lineup.editable_files(repo, definition))
-    models.greet(out, chosen, size, stop.budget_usd)
-    return models.passed_on(chosen)
+    shared = models.share()
+    models.greet(out, chosen, size, stop.budget_usd, shared)
+    options, inherited = models.passed_on(chosen), []
+    if shared.end:
+        inherited = [shared.end.fileno()]
+        options.append(f"--shared={shared.end.fileno()}")
+    return options, inherited
 
 
 def _parse_use(text: str) -> AgentUse:

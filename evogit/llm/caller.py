@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import select
-import sys
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,20 +14,19 @@ from pathlib import Path
 import msgspec
 
 from evogit.llm.messages import Ask, Completion, Failure, Known, Line, Look, Message, Ready, Request, Told, Trouble
+from evogit.llm.starting import IMPORTS_S, Source
 from evogit.llm.talk import Said
 from evogit.model_table import ModelUse
-from evogit.sandbox import Companion, Job, Launcher
-from evogit.sandbox.job import MARK
+from evogit.sandbox import Companion, Launcher
 
 _POLL_S = 0.1
-_IMPORTS_S = 300.0
+_FORK_S = 30.0
+"""How long a process that was forked may take to say so."""
 _GRACE_S = 5.0
 """How long after a model's time limit the process has to say that it is over."""
-_MEMORY_MB = 4096
 _MAX_LINE = 16 * 1024 * 1024
 _MOST_STUCK = 32
 """Questions without an end that the process may be left with, while others are waited for."""
-_NOT_PASSED_ON = ("GIT_", "PYTHON")
 
 
 class _Gone(Exception):
@@ -47,10 +46,18 @@ class Caller:
     """Asks questions, which are open at the same time; what is said to each is kept until it is taken."""
 
     def __init__(
-        self, launcher: Launcher, folder: Path, environment: Mapping[str, str], stopped: Callable[[], bool]
+        self,
+        launcher: Launcher,
+        folder: Path,
+        environment: Mapping[str, str],
+        stopped: Callable[[], bool],
+        shared: socket.socket | None = None,
     ) -> None:
-        """Begin; the process works in `folder`. `stopped` is asked several times a second while it is waited for."""
-        self._launcher, self._folder, self._environment, self._stopped = launcher, folder, environment, stopped
+        """Begin; the process works in `folder`. `stopped` is asked several times a second while it is waited for.
+
+        `shared` is an end of what forks such processes for all agents of a run; without it, this one is started.
+        """
+        self._source, self._stopped = Source(launcher, folder, environment, shared), stopped
         self._companion: Companion | None = None
         self._heard = bytearray()
         self._decode = msgspec.json.Decoder(Line).decode
@@ -92,7 +99,7 @@ class Caller:
 
     def look(self, model: ModelUse) -> Known | Failure:
         """Return what is known of a model without asking it."""
-        number = self._begin(Look(number=next(self._numbers), model=model), _IMPORTS_S)
+        number = self._begin(Look(number=next(self._numbers), model=model), IMPORTS_S)
         while number not in self._told:
             self._turn(_POLL_S)
         reply = self._told.pop(number).reply
@@ -115,7 +122,7 @@ class Caller:
     def _begin(self, request: Request, timeout_s: float) -> int:
         self._bury()
         begun = time.monotonic()
-        self._open[request.number] = found = _Open(request.model, begun, begun + _IMPORTS_S + timeout_s)
+        self._open[request.number] = found = _Open(request.model, begun, begun + IMPORTS_S + timeout_s)
         try:
             companion = self._made_ready()
             begun = time.monotonic()
@@ -177,27 +184,26 @@ class Caller:
     def _made_ready(self) -> Companion:
         if self._companion:
             return self._companion
-        job = Job(
-            argv=[sys.executable, "-P", "-m", "evogit.llm.service"], cwd=self._folder, environment=self._whole(),
-            timeout_s=_IMPORTS_S, trusted=True, talks=True, memory_mb=_MEMORY_MB, who="the process that asks models",
-        )  # fmt: skip
+        if forked := self._source.forked(self._stopped):
+            try:
+                return self._readied(forked, _FORK_S)
+            except (_Gone, TimeoutError):
+                self.close()
+                self._source.forgo()
         try:
-            self._companion = self._launcher.open(job)
+            started = self._source.started()
         except OSError as error:
             raise _Gone(f"the process that asks models cannot be started: {error.strerror}") from error
-        for pipe in (self._companion.input, self._companion.output):
-            os.set_blocking(pipe, False)
-        deadline = time.monotonic() + _IMPORTS_S
+        return self._readied(started, IMPORTS_S)
+
+    def _readied(self, companion: Companion, within_s: float) -> Companion:
+        self._companion = companion
+        deadline = time.monotonic() + within_s
         while not self._is_ready:
-            self._listen(self._companion, _POLL_S)
+            self._listen(companion, _POLL_S)
             if time.monotonic() >= deadline:
                 raise TimeoutError
-        return self._companion
-
-    def _whole(self) -> dict[str, str]:
-        kept = {name: value for name, value in self._environment.items() if not name.startswith(_NOT_PASSED_ON)}
-        # The mark by which the guard knows it, when the agent is killed while it starts.
-        return {**kept, MARK: str(self._folder / "no-result"), "PYTHONWARNINGS": "ignore"}
+        return companion
 
     def _write(self, companion: Companion, line: bytes, deadline: float) -> None:
         rest = memoryview(line)

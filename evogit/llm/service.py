@@ -1,8 +1,9 @@
-"""The process that asks models: it alone imports litellm, and has the keys. One line of JSON in, one out.
+"""The process that asks models, for one agent: it has litellm and the keys. One line of JSON in, one out.
 
 Each question has a thread, so that none waits for another; what is said carries the question's number.
 Not part of an agent: litellm takes seconds and 165 MB to import, starts threads, and waits in ways nobody can
-interrupt; an agent ends this process instead.
+interrupt; an agent ends this process instead. Among agents of one `evogit run` a `nursery` forks it, which has
+imported litellm for all of them.
 """
 
 from __future__ import annotations
@@ -30,8 +31,19 @@ _SETTLED_S = 1.0
 
 def main() -> None:
     """Answer until the other side closes the pipe."""
-    mouth = _Mouth(os.fdopen(os.dup(1), "wb"))
-    os.dup2(2, 1)  # litellm prints
+    out = hush()
+    answer(imported(), out)
+
+
+def hush() -> BinaryIO:
+    """Return what answers are to be written to; what litellm prints goes where errors go."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return out
+
+
+def imported() -> Any:  # noqa: ANN401 - a module without types
+    """Return litellm as it is to be used."""
     # Set before the import: it would ask the network for prices, and load a .env of any folder above.
     os.environ.update(LITELLM_LOCAL_MODEL_COST_MAP="True", LITELLM_MODE="PRODUCTION", LITELLM_LOG="ERROR")
     import litellm
@@ -39,17 +51,24 @@ def main() -> None:
     litellm.suppress_debug_info = True
     litellm.drop_params = True
     litellm.telemetry = False
+    return litellm
+
+
+def answer(litellm: Any, out: BinaryIO) -> None:  # noqa: ANN401
+    """Answer what comes in as standard input until it ends."""
+    mouth = _Mouth(out)
     mouth.say(Ready())
     read = msgspec.json.Decoder(Request).decode
     met: set[str] = set()
-    for line in sys.stdin.buffer:
-        asked = read(line)
-        # Nobody waits for a thread at the end: it may wait for ever.
-        thread = threading.Thread(target=_serve, args=(litellm, mouth, asked), daemon=True)
-        thread.start()
-        if isinstance(asked, Ask) and asked.model.name not in met:
-            met.add(asked.model.name)
-            _let_import(thread)
+    with open(0, "rb", closefd=False) as questions:
+        for line in questions:
+            asked = read(line)
+            # Nobody waits for a thread at the end: it may wait for ever.
+            thread = threading.Thread(target=_serve, args=(litellm, mouth, asked), daemon=True)
+            thread.start()
+            if isinstance(asked, Ask) and asked.model.name not in met:
+                met.add(asked.model.name)
+                _let_import(thread)
 
 
 def _let_import(thread: threading.Thread) -> None:

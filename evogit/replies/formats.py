@@ -24,7 +24,7 @@ Example:
 Subject: Skip the sort when the items are in order
 Most instances come sorted, and the sort takes half of the time.
 
-### `src/pack.py`
+### `{path}`
 <<<<<<< SEARCH
 def order(items):
     return sorted(items)
@@ -45,7 +45,7 @@ Example:
 Subject: Skip the sort when the items are in order
 Most instances come sorted, and the sort takes half of the time.
 
-### `src/pack.py`
+### `{path}`
 ```python
 def order(items):
     if all(a <= b for a, b in zip(items, items[1:])):
@@ -62,7 +62,7 @@ Example:
 Subject: Skip the sort when the items are in order
 Most instances come sorted, and the sort takes half of the time.
 
-### `src/pack.py`
+### `{path}`
 ```python
 import sys
 
@@ -83,8 +83,8 @@ Subject: Skip the sort when the items are in order
 Most instances come sorted, and the sort takes half of the time.
 
 ```diff
---- a/src/pack.py
-+++ b/src/pack.py
+--- a/{path}
++++ b/{path}
 @@ -4,2 +4,4 @@
  def order(items):
 +    if all(a <= b for a, b in zip(items, items[1:])):
@@ -98,10 +98,20 @@ FORMATS = tuple(_TOLD)
 """The names of the formats: search and replace blocks, whole functions, whole files, unified diffs."""
 
 
-def instructions(format: str) -> str:
-    """Return what tells a model this format, with an example, as Markdown.
+EXAMPLE_PATH = "src/pack.py"
+"""The path in an example where no file is named."""
+_EXAMPLE = "    if all(a <= b for a, b in zip(items, items[1:])):\n        return list(items)"
+
+
+def instructions(format: str, path: str = EXAMPLE_PATH) -> str:
+    """Return what tells a model this format, with an example for the file `path`, as Markdown.
 
     Raises:
         KeyError: there is no such format; `FORMATS` has them.
     """
-    return f"{_BEFORE}\n{_TOLD[format]}\n{_COMMANDS}{_AFTER}"
+    return f"{_BEFORE}\n{_TOLD[format].replace('{path}', path)}\n{_COMMANDS}{_AFTER}"
+
+
+def is_example(text: str) -> bool:
+    """Return whether a text has the code of the examples in it."""
+    return _EXAMPLE in text.replace("\n+", "\n")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from evogit.model import RepoPath
 from evogit.replies import blocks, diffs, fences, functions, whole
 from evogit.replies.fences import Part
-from evogit.replies.formats import FORMATS
+from evogit.replies.formats import FORMATS, is_example
 from evogit.replies.reply import MAX_BODY, MAX_PROBLEMS, MAX_REPLY, MAX_SUBJECT, Reply
 from evogit.replies.texts import lines_of
 from evogit.replies.workspace import Workspace
@@ -43,6 +43,8 @@ def parse(text: str, *, format: str, files: Mapping[RepoPath, str]) -> Reply:
     answer = _without_thought(text)
     if answer is None:
         return Reply("", "", None, ["The reply was cut off before its answer; think less, and answer shorter."])
+    if is_example(answer) and not any("def order(items)" in content for content in files.values()):
+        return Reply("", "", None, ["This is the example of the instructions; change the files that you were shown."])
     lines = lines_of(answer)
     work = Workspace(files)
     if format == "blocks":

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from evogit.sandbox.handed import Handed
 from evogit.sandbox.job import KEPT_OUTPUT, MARK, Job, Limits
 from evogit.sandbox.plain import Started
 from evogit.sandbox.watchdog import Watchdog
@@ -20,11 +21,9 @@ class Companion:
     `before` is what `said` was when it was last told to begin, `crossed` the limit for which `mind` ended it.
     """
 
-    def __init__(self, started: Started, job: Job, limits: Limits, ended: Callable[[], None]) -> None:
+    def __init__(self, started: Started | Handed, job: Job, limits: Limits, ended: Callable[[], None]) -> None:
         """Take care of a process started for a job that `talks`; `ended` is called once it was killed."""
-        pipes = started.process.stdin, started.process.stdout, started.process.stderr
-        assert all(pipes)
-        self.input, self.output, self.errors = (pipe.fileno() for pipe in pipes if pipe)
+        self.input, self.output, self.errors = started.pipes
         os.set_blocking(self.errors, False)
         self._started, self._job, self._limits, self._ended = started, job, limits, ended
         self._kept = bytearray()
@@ -38,7 +37,7 @@ class Companion:
     @property
     def pid(self) -> int:
         """The process out here: the program itself, or what keeps its sandbox."""
-        return self._started.process.pid
+        return self._started.pid
 
     @property
     def said(self) -> bytes:
@@ -48,7 +47,7 @@ class Companion:
     @property
     def is_alive(self) -> bool:
         """Whether it runs."""
-        return not self._is_closed and self._started.process.poll() is None
+        return not self._is_closed and self._started.poll() is None
 
     def begin(self) -> None:
         """Begin to count anew what it says and what it writes to the disk: a new piece of work is asked of it."""
@@ -74,7 +73,7 @@ class Companion:
         """Kill it with all it started; return its exit code (negative: a signal) if it had ended by itself."""
         if self._is_closed:
             return None
-        code = self._started.process.poll()
+        code = self._started.poll()
         self._started.kill()
         read_into(self._kept, self.errors)
         if code is not None:

@@ -53,6 +53,10 @@ class Guard:
         if inner is not None:
             self._tell(b"%d inner %d\n" % (key, inner))
 
+    def hold(self, key: int, pid: int) -> None:
+        """Name a process that another one than the agent started for it, and that is to end with the agent."""
+        self._tell(b"%d inner %d\n" % (key, pid))
+
     def rest(self, key: int) -> None:
         """Say that it runs no more."""
         self._tell(b"%d rest\n" % key)

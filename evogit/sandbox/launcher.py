@@ -8,11 +8,12 @@ import os
 import selectors
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from evogit.sandbox.companion import Companion, read_into
 from evogit.sandbox.guard import Guard
+from evogit.sandbox.handed import Handed
 from evogit.sandbox.job import MARK, Cancelled, Job, Outcome
 from evogit.sandbox.plain import Plain, Sandbox, Started, reap_orphans
 from evogit.sandbox.usage import Usage
@@ -28,13 +29,20 @@ class Launcher:
     A guard process outlives a killed agent just long enough to kill what the agent had running.
     """
 
-    def __init__(self, cancelled: Callable[[], bool] = lambda: False, sandbox: Sandbox | None = None) -> None:
+    def __init__(
+        self,
+        cancelled: Callable[[], bool] = lambda: False,
+        sandbox: Sandbox | None = None,
+        spared: Collection[int] = (),
+    ) -> None:
         """Begin; `cancelled` is asked several times a second while a process runs.
 
-        The sandbox is closed with the launcher; without one nothing is confined.
+        The sandbox is closed with the launcher; without one nothing is confined. `spared` are children of this process
+        that it started in another way: all others are taken for what a launched process left behind.
         """
         self._cancelled = cancelled
         self._sandbox: Sandbox = sandbox or Plain()
+        self._spared = frozenset(spared)
         self._guard = Guard()
         self._companions: dict[int, Companion] = {}
         self._outer: list[_Running | Companion] = []
@@ -88,9 +96,13 @@ class Launcher:
         key = next(self._keys)
         started = self._start(sandbox, job, key)
         self._guard.watch(key, started.process.pid, started.inner, is_kept=started.leash is not None)
-        companion = Companion(started, job, sandbox.limits, lambda: self._ended(key))
-        self._companions[key] = companion
-        return companion
+        return self._keep(key, Companion(started, job, sandbox.limits, lambda: self._ended(key)))
+
+    def take_over(self, handed: Handed, job: Job) -> Companion:
+        """Look after a process that another one started for this job, which stays until it is closed."""
+        key = next(self._keys)
+        self._guard.hold(key, handed.pid)
+        return self._keep(key, Companion(handed, job, Plain.limits, lambda: self._ended(key)))
 
     def launch(
         self, job: Job, beside: Sequence[Companion] = (), meanwhile: Callable[[], float] | None = None
@@ -137,6 +149,10 @@ class Launcher:
         finally:
             self._outer.pop()
 
+    def _keep(self, key: int, companion: Companion) -> Companion:
+        self._companions[key] = companion
+        return companion
+
     def _sandbox_of(self, job: Job) -> Sandbox:
         return Plain() if job.trusted else self._sandbox
 
@@ -154,7 +170,7 @@ class Launcher:
         self._companions.pop(key, None)
         kept = {companion.pid for companion in self._companions.values()}
         kept |= {running.pid for running in self._outer}
-        reap_orphans({self._guard.pid, *kept}, {running.mark for running in self._outer})
+        reap_orphans({self._guard.pid, *kept, *self._spared}, {running.mark for running in self._outer})
         self._guard.rest(key)
 
     def _drain(

@@ -40,9 +40,27 @@ class Started:
                 self._inner_fd = os.pidfd_open(self.inner)
 
     @property
+    def pid(self) -> int:
+        """The process out here: the program itself, or what keeps its sandbox."""
+        return self.process.pid
+
+    @property
+    def pipes(self) -> tuple[int, int, int]:
+        """Our ends of the pipes of a job that `talks`: to its input, from its output and its errors."""
+        process = self.process
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        return process.stdin.fileno(), process.stdout.fileno(), process.stderr.fileno()
+
+    @property
     def top(self) -> int:
         """The process all others descend from."""
         return self.process.pid if self.inner is None else self.inner
+
+    def poll(self) -> int | None:
+        """Return how it ended, None while it runs."""
+        return self.process.poll()
 
     def kill(self) -> None:
         """Kill it with all that is in its sandbox, or in its process group, and wait for it."""

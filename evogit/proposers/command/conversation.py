@@ -73,6 +73,8 @@ def _ask(talk: _Talk, folder: str, text: str) -> None:
         raise _Ended(f"failed: {talk.name} opened no session")
     done = talk.call("session/prompt", {"sessionId": session, "prompt": [{"type": "text", "text": text}]})
     talk.count(done.get("usage"))
+    counted = _table(_table(_table(done, "_meta"), "quota"), "token_count")  # gemini
+    talk.said.add(counted.get("input_tokens"), counted.get("output_tokens"))
     if (reason := done.get("stopReason")) not in _ENDS:
         raise _Ended(f"failed: {talk.name} stopped for the reason {str(reason)[:80]!r}")
 
