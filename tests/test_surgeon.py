@@ -359,6 +359,23 @@ def test_failing_tests_and_named_lines_say_where_to_look() -> None:
         assert named["pack"] > 1 > named["merge"]
 
 
+def test_lines_that_failed_tests_ran_say_more_than_names() -> None:
+    content = "".join(
+        f"def {name}(a):\n    if a < 3:\n        return a + 1\n    return a\n\n\n" for name in ("put", "get")
+    )
+    file = source("lib/box.py", content)
+    instances = {"tests.box::test_what_was_put": 0.0, "tests.box::test_put": 1.0}
+    unit = unit_of(file)
+    for said, more in (
+        ("", "put"),
+        ("lines that failed tests ran, from 1 (only they) down: lib/box.py:8-9=0.71 lib/box.py:2-4=0.5", "get"),
+        ("lines that failed tests ran, from 1 (only they) down: lib/box.py:2=0.41", "put"),
+        ("lines that failed tests ran, from 1 (only they) down: other/box.py:7-8=1", "put"),
+    ):
+        doubts = {region.name: suspicion(region, evidence(said, instances)) for region in unit.regions}
+        assert max(doubts, key=lambda name: doubts[name]) == more, said
+
+
 def test_files_without_a_grammar_go_by_lines() -> None:
     content = "def f(a)\n  if a < 3\n    return 1\n  end\n  a + 1\nend\n\ndef g\n  2\nend\n"
     file = source("a.rb", content)
