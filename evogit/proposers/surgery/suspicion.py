@@ -43,6 +43,11 @@ class Evidence:
     ran: Mapping[tuple[str, int], float]
     """Lines that failed tests ran, where that is known: 1 for those that passed ones ran least, less for the others."""
 
+    @property
+    def tests_fail(self) -> bool:
+        """Whether there are tests that fail, as far as is known."""
+        return bool(self.failed or self.ran)
+
     def places(self, unit: Unit) -> Mapping[int, float]:
         """Return the lines of a file that a message names, with how strongly."""
         return _of_file(self.lines, unit)
