@@ -6,7 +6,9 @@ Knows nothing of which change is worth a try.
 
 from __future__ import annotations
 
+import re
 import warnings
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -139,7 +141,11 @@ class Unit:
 
     def line(self, at: int) -> int:
         """Return the number of that line, from 1."""
-        return self.content.count(b"\n", 0, at) + 1
+        return bisect_left(self._ends, at) + 1
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return [found.start() for found in re.finditer(rb"\n", self.content)]
 
     @cached_property
     def _lines(self) -> list[bytes]:
