@@ -314,6 +314,7 @@ def test_passed_tests_of_real_pytest(new_bench: Callable[..., Bench]) -> None:
     assert found.feedback.splitlines() == [
         "tests.test_code::test_double[2]: assert 3 == (2 * 2) + where 3 = double(2) tests/test_code.py:7",
         "tests.test_code::test_double[4]: assert 5 == (2 * 4) + where 5 = double(4) tests/test_code.py:7",
+        "lines that failed tests ran, from 1 (only they) down: src/pkg/code.py:6=0.82",
     ]
     better = meter.measure(bench.tree(src_SLASH_pkg_SLASH_code__py=_RIGHT))
     assert (better.value, better.feedback) == (4.0, "")
@@ -495,7 +496,50 @@ def test_where_a_failed_test_went_is_said_with_it(new_bench: Callable[..., Bench
     }
     found = new_bench(files).measure('pytest = "tests/"')
     assert found.value == 1.0
-    assert found.feedback.endswith(" lib.py:2 lib.py:6 tests/test_lib.py:3")
+    assert " lib.py:2 lib.py:6 tests/test_lib.py:3\n" in found.feedback
+    assert found.feedback.endswith("lines that failed tests ran, from 1 (only they) down: lib.py:6=1 lib.py:2=0.71")
+
+
+def test_lines_are_looked_at_where_more_tests_pass_than_before(new_bench: Callable[..., Bench]) -> None:
+    tests = "import pytest, lib\n" + "".join(
+        f"def test_{name}(): assert lib.{name}(3) == 3\n" for name in ("one", "two", "three")
+    )
+    lines = "def {}(a):\n    if a > 2:\n        a = {}\n    else:\n        a = 7\n    return a\n\n\n"
+
+    def code(*right: str) -> str:
+        return "".join(lines.format(name, "a" if name in right else "0") for name in ("one", "two", "three"))
+
+    bench = new_bench({"lib.py": code("two"), "tests/test_lib.py": tests})
+    meter = bench.meter('pytest = "tests/"')
+    said = [
+        meter.measure(bench.tree(lib__py=text)).feedback.rpartition("down: ")[2]
+        for text in (code("two"), code("three"), code("two", "three"), code("one"))
+    ]
+    first, same, better, worse = said
+    assert first == "lib.py:2-3=0.71 lib.py:6=0.71 lib.py:18-19=0.71 lib.py:22=0.71"
+    assert better == "lib.py:2-3=1 lib.py:6=1"
+    assert not [one for one in (same, worse) if "=0.71" in one or "=1" in one]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "import os, sys\nif sys.gettrace():\n    os._exit(0)\n",  # nothing is written
+        "import sys\nsys.settrace(None)\n",
+        "import json, os, sys\nif sys.gettrace():\n    told = {'failed': 1, 'lines': [['tests/test_lib.py', 1, 1, 1]]}"
+        "\n    json.dump(told, open(os.environ['EVOGIT_JUNIT'][:-9] + 'ran.json', 'w'))\n    os._exit(0)\n",
+        "import os, sys\nif sys.gettrace():\n    open(os.environ['EVOGIT_JUNIT'][:-9] + 'ran.json', 'w').write('{')\n"
+        "    os._exit(0)\n",
+    ],
+)
+def test_code_that_does_not_want_to_be_looked_at_is_scored_as_ever(new_bench: Callable[..., Bench], more: str) -> None:
+    files = {
+        "lib.py": f"def f():\n    exec({more!r})\n    return 1\n",
+        "tests/test_lib.py": "import lib\ndef test_f(): assert lib.f() == 2\ndef test_g(): assert lib\n",
+    }
+    found = new_bench(files).measure('pytest = "tests/"')
+    assert (found.value, found.status) == (1.0, Status.OK), found.feedback
+    assert "tests/test_lib.py:1=" not in found.feedback
 
 
 def test_frames_are_kept_few_and_short() -> None:

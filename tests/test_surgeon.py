@@ -359,6 +359,73 @@ def test_failing_tests_and_named_lines_say_where_to_look() -> None:
         assert named["pack"] > 1 > named["merge"]
 
 
+def test_lines_that_failed_tests_ran_say_more_than_names() -> None:
+    content = "".join(
+        f"def {name}(a):\n    if a < 3:\n        return a + 1\n    return a\n\n\n" for name in ("put", "get")
+    )
+    file = source("lib/box.py", content)
+    instances = {"tests.box::test_what_was_put": 0.0, "tests.box::test_put": 1.0}
+    unit = unit_of(file)
+    for said, more in (
+        ("", "put"),
+        ("lines that failed tests ran, from 1 (only they) down: lib/box.py:8-9=0.71 lib/box.py:2-4=0.5", "get"),
+        ("lines that failed tests ran, from 1 (only they) down: lib/box.py:2=0.41", "put"),
+        ("lines that failed tests ran, from 1 (only they) down: other/box.py:7-8=1", "put"),
+    ):
+        doubts = {region.name: suspicion(region, evidence(said, instances)) for region in unit.regions}
+        assert max(doubts, key=lambda name: doubts[name]) == more, said
+
+
+def test_what_is_seldom_meant_weighs_less_or_is_not_proposed() -> None:
+    content = (
+        'class A:\n    def f(self, names, count):\n        """Say."""\n        self.all = []\n'
+        "        if self.size >= count - 1:\n            self.tried += 1\n            return self.head(names)\n"
+        "        return sorted(names)\n"
+    )
+    region = next(one for one in unit_of(source("a.py", content)).regions if one.name == "f")
+    found = {
+        number: {
+            content[one.start : one.end].strip() + " > " + one.text.decode().strip(): one.weight
+            for one in changes(operation, region)
+        }
+        for number, operation in OPERATIONS.items()
+    }
+    assert not [
+        one
+        for number in (10.0, 26.0, 27.0)
+        for one in found[number]
+        if one.startswith("self >") or one.endswith("> self")
+    ]
+    assert not [one for number in (32.0, 33.0) for one in found[number] if "Say" in one]
+    assert not [one for one in found[41.0] if "[]" in one]
+    turned, negated = found[2.0][">= > <="], found[2.0][">= > <"]
+    assert turned > negated == found[5.0]["self.size >= count - 1 > not (self.size >= count - 1)"]
+    assert found[3.0]["- > +"] > found[3.0].get("- > *", 0)
+    assert found[9.0]["count > count + 1"] > found[9.0]["names > names + 1"]
+    assert found[46.0]["self.head(names) > sorted(names)"] > found[46.0]["self.head(names) > not names"]
+    assert found[25.0][" > , reverse=True"] > found[25.0][" > , key=len"]
+
+
+def test_the_likeliest_change_of_all_is_tried_before_the_unlikely_ones_of_any() -> None:
+    """A few tries find it: a comparison the wrong way round, on a line that only failed tests ran."""
+    content = (
+        "class Shelf:\n    def drop(self, old, size):\n        kept = [one for one in self.all if one.age >= old]\n"
+        "        if len(kept) > size:\n            kept = kept[:size]\n        self.all = kept\n"
+        "        return len(kept)\n"
+    )
+    said = "lines that failed tests ran, from 1 (only they) down: lib/shelf.py:3=1 lib/shelf.py:4-7=0.5"
+    file, tried = source("lib/shelf.py", content), set[float]()
+    for seed in range(40):
+        edit = propose(
+            file, seed, feedback=said, instances={"t::test_a": 0.0, "t::test_b": 1.0}, past=Past(edits=tried)
+        )
+        assert edit is not None
+        if b"if one.age <= old]" in (edit.files[file.path] or b""):
+            return
+        tried.add(edit.params.get(EDIT, 0.0))
+    raise AssertionError("not among 40 edits")
+
+
 def test_files_without_a_grammar_go_by_lines() -> None:
     content = "def f(a)\n  if a < 3\n    return 1\n  end\n  a + 1\nend\n\ndef g\n  2\nend\n"
     file = source("a.rb", content)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from evogit.errors import EvaluatorBroken, StorageError
-from evogit.evaluation import artifacts, junit, pytest_command, results
+from evogit.evaluation import artifacts, junit, pytest_command, results, spectrum
 from evogit.evaluation.bench import Bench, Supplies
 from evogit.evaluation.cost import Costs
 from evogit.evaluation.function_server import FunctionServer
@@ -74,6 +74,7 @@ class CommandMeter:
         self._costs = Costs(evaluator, self._bench, self._context.base, self._context.known_costs)
         self._supplied = False
         self._expected: dict[str, frozenset[str]] = {}
+        self._looked_at = -1.0
 
     @property
     def supplies(self) -> Supplies:
@@ -192,7 +193,21 @@ class CommandMeter:
             return report
         if known is None:
             known = self._save(label, report)
-        return junit.measure(report, known, outcome)
+        measured = junit.measure(report, known, outcome)
+        return self._located(tree, measured) if command is None else measured
+
+    def _located(self, tree: TreeId, measured: Measurement) -> Measurement:
+        """Return it with the lines that failed tests ran, where more tests pass than in any that was looked at so far.
+
+        To look on takes longer than the tests, and what is no better is seldom built on.
+        """
+        tests, skipped = (measured.metrics.get(name, 0.0) for name in ("tests", "skipped"))
+        if measured.value is None or measured.value <= self._looked_at or measured.value + skipped >= tests:
+            return measured
+        self._looked_at = measured.value
+        self._bench.prepare(tree)
+        said = spectrum.look(self._evaluator.pytest or "", self._bench)
+        return replace(measured, feedback=cut("\n".join(filter(None, (measured.feedback, said)))))
 
     def _tests_of_base(self, label: str, command: Command | None) -> frozenset[str] | Measurement:
         if self._context.base is None:

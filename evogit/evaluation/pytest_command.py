@@ -66,14 +66,19 @@ def command(arguments: str, bench: Bench) -> tuple[tuple[str, ...], str]:
     listed = by_heart.found(bench)
     if listed:
         raise StorageError(f"what judges was tampered with: {listed}")
-    config, settings = _settings(bench)
     secret = secrets.token_hex(16)
     found = [bench.python(), "-c", _START, _texts(), CONTROLS, _MUST_FAIL, _strangers(bench)]
-    found += [str(bench.put(_PLAN, _plan(bench, secret))), "-p", "no:cacheprovider"]
-    found += ["-c", config, f"--rootdir={bench.export.root}"]
+    found += [str(bench.put(_PLAN, _plan(bench, secret))), f"--junitxml={bench.junit}"]
+    return (*found, *options(arguments, bench)), secret
+
+
+def options(arguments: str, bench: Bench) -> tuple[str, ...]:
+    """Return what pytest is told on its command line: where its settings and the modules are, and these arguments."""
+    config, settings = _settings(bench)
+    found = ["-p", "no:cacheprovider", "-c", config, f"--rootdir={bench.export.root}"]
     if "pythonpath" not in settings:
         found += ["-o", f"pythonpath={_quoted(bench.export.root)} {_quoted(bench.export.root / 'src')}"]
-    return (*found, f"--junitxml={bench.junit}", *shlex.split(arguments)), secret
+    return (*found, *shlex.split(arguments))
 
 
 def divided(report: Report, bench: Bench, secret: str, outcome: Outcome) -> Report | Measurement:

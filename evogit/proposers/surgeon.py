@@ -18,7 +18,7 @@ from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Past, Request
 from evogit.proposers.subjects import MAX_SUBJECT, clean, place
 from evogit.proposers.surgery import lines
 from evogit.proposers.surgery.languages import language_of
-from evogit.proposers.surgery.likelihood import likeliest, share
+from evogit.proposers.surgery.likelihood import share, worths
 from evogit.proposers.surgery.operations import FROM_ELSEWHERE, LINES, OPERATIONS, Operation, changes, size
 from evogit.proposers.surgery.statements import from_elsewhere
 from evogit.proposers.surgery.suspicion import Evidence, callees, evidence, suspicion
@@ -41,6 +41,8 @@ _PRIOR = 100
 """Failed tries that what is known of an operation beforehand is worth, for one of weight 1."""
 _SURE = 4.0
 """How far what is known beforehand decides, while tests fail: the shape of a gamma draw of mean 1."""
+_UNSEEN = 0.5
+"""The weight of the likeliest change of an operation whose changes are not looked at beforehand."""
 _DATA = (
     ".md",
     ".rst",
@@ -183,18 +185,19 @@ def _draws(
 ) -> Iterator[_Found]:
     """Yield changes of a region that were not tried, one of each operation, the most promising operation first."""
     past = tried if isinstance(tried, frozenset | set) else frozenset()
-    suspects = against.places(region.unit)
     for operation in _ranked(region, request.past, against, rng):
         elsewhere = operation is FROM_ELSEWHERE
         pool = _from_other_file(region, units, rng) if elsewhere else changes(operation, region)
         keys = [_key(region, change) for change in pool] if elsewhere else _keys(operation, region)
+        worth = worths(region, pool, against) if elsewhere else _worths(operation, region, against)
         new = [
-            change
-            for change, key in zip(pool, keys, strict=True)
+            (change, weight)
+            for change, key, weight in zip(pool, keys, worth, strict=True)
             if key not in past and region.unit.may_change(change.start, change.end)
         ]
         if new:
-            yield _Found(region.unit, region, operation, likeliest(region, new, suspects, rng))
+            changed = rng.choices([change for change, _ in new], [weight for _, weight in new])[0]
+            yield _Found(region.unit, region, operation, changed)
 
 
 def _ranked(region: Region, past: Past, against: Evidence, rng: Random) -> list[Operation]:
@@ -209,15 +212,35 @@ def _ranked(region: Region, past: Past, against: Evidence, rng: Random) -> list[
         count, among = past.operations.get(operation.number, Count()), size(operation, region)
         if not among:
             continue
-        if against.failed:
-            gone = sum(key in past.edits for key in region.keys.get(operation.number, ()))
-            weight = operation.repairs * (1 + count.improved) * share(gone, among)
+        if against.tests_fail:
+            weight = operation.repairs * (1 + count.improved) * _left(operation, region, past, against)
             promise = weight * rng.gammavariate(_SURE, 1 / _SURE)
         else:
             chance = rng.betavariate(1 + count.improved, _PRIOR / operation.weight + count.tried - count.improved)
             promise = chance / among**_SHARED
         drawn.append((promise, operation.number, operation))
     return [operation for _, _, operation in sorted(drawn, key=lambda one: one[:2], reverse=True)]
+
+
+def _left(operation: Operation, region: Region, past: Past, against: Evidence) -> float:
+    """Return how likely the likeliest change is that an operation has left here, if it is one of this operation."""
+    among, keys = size(operation, region), region.keys.get(operation.number, ())
+    if operation.many or operation is FROM_ELSEWHERE:
+        return share(sum(key in past.edits for key in keys), among) * _UNSEEN
+    worth = _worths(operation, region, against)
+    left = [one for one, key in zip(worth, keys, strict=True) if key not in past.edits] if keys else worth
+    if not left:
+        return 0.0
+    most = max(left)
+    return share((sum(worth) - sum(left)) / most, sum(worth) / most) * most
+
+
+def _worths(operation: Operation, region: Region, against: Evidence) -> Sequence[float]:
+    known, found = region.worths.get(operation.number, (None, ()))
+    if known is not against:
+        found = worths(region, changes(operation, region), against)
+        region.worths[operation.number] = against, found
+    return found
 
 
 def _keys(operation: Operation, region: Region) -> Sequence[float]:

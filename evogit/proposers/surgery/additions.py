@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from evogit.proposers.surgery.expressions import conditions, is_tight
 from evogit.proposers.surgery.names import names_in, uses
-from evogit.proposers.surgery.scope import may_be_number, uses_visible, visible
+from evogit.proposers.surgery.scope import is_number, may_be_number, uses_visible, visible
 from evogit.proposers.surgery.statements import indent_of, last_ones, owns_start
 from evogit.proposers.surgery.syntax import Change, Node, Region
 
@@ -54,10 +54,14 @@ def bound(region: Region) -> Iterator[Change]:
         left, right = node.child("left"), node.child("right")
         if left is None or right is None or right.end - right.start > _LONGEST or left.kind != "identifier":
             continue
+        if right.kind in region.unit.language.sequences or not may_be_number(region, right):
+            continue
+        weight = 1.0 if is_number(region, right) or is_number(region, left) else 0.4
         text, name = region.text(right), region.text(left)
         limits = [b"0", *([name] if visible(region, name, node.start) else [])]
         for limit in (one for one in limits if one not in _WORD.findall(text)):
-            yield from (Change(right.start, right.end, f % (limit, text)) for f in (b"max(%b, %b)", b"min(%b, %b)"))
+            for form in (b"max(%b, %b)", b"min(%b, %b)"):
+                yield Change(right.start, right.end, form % (limit, text), weight=weight)
 
 
 def part(region: Region) -> Iterator[Change]:

@@ -8,29 +8,35 @@ from itertools import pairwise
 
 from evogit.proposers.surgery import vocabulary as words
 from evogit.proposers.surgery.names import names_in
-from evogit.proposers.surgery.scope import may_be_number, uses_visible
+from evogit.proposers.surgery.scope import is_number, may_be_number, uses_visible, visible
 from evogit.proposers.surgery.syntax import Change, Node, Region
 
 _Table = Mapping[bytes, tuple[bytes, ...]]
 
+_TURNED, _ODD = 2.0, 0.4
 _CONDITION_FIELDS = frozenset({"condition"})
+_COUNTS = frozenset({"augmented_assignment", "augmented_assignment_expression", "update_expression"})
 _WORD = re.compile(rb"[A-Za-z_]\w*\Z")
 _INT = re.compile(rb"[0-9]+\Z")
 
 
 def boundary(region: Region) -> Iterator[Change]:
-    """Take a comparison's bound in or leave it out, or turn the comparison round."""
+    """Take a comparison's bound in or leave it out, or ask the opposite."""
     yield from _tokens(region, words.BOUNDARIES)
 
 
 def comparison(region: Region) -> Iterator[Change]:
-    """Replace a comparison by another."""
-    yield from _tokens(region, words.COMPARISONS, words.BOUNDARIES)
+    """Replace a comparison by another: most likely by the one the other way round that has the same bound."""
+    for change in _tokens(region, words.COMPARISONS, words.BOUNDARIES):
+        old = region.unit.content[change.start : change.end]
+        yield change._replace(weight=_TURNED if words.TURNED.get(old) == change.text else _ODD)
 
 
 def arithmetic(region: Region) -> Iterator[Change]:
-    """Replace an arithmetic or bitwise operator."""
-    yield from _tokens(region, words.ARITHMETIC)
+    """Replace an arithmetic or bitwise operator, most likely by its opposite."""
+    for change in _tokens(region, words.ARITHMETIC):
+        old = region.unit.content[change.start : change.end]
+        yield change._replace(weight=1.0 if change.text in words.OPPOSITES.get(old, ()) else _ODD)
 
 
 def boolean(region: Region) -> Iterator[Change]:
@@ -47,7 +53,9 @@ def augmented(region: Region) -> Iterator[Change]:
                 if new.decode() not in region.unit.language.absent:
                     yield Change(token.start, token.end, new)
         elif old == b"=" and token.parent is not None and token.parent.kind in ("assignment", "assignment_expression"):
-            yield from (Change(token.start, token.end, new) for new in (b"+=", b"-="))
+            left = token.parent.child("left")
+            if left is None or left.kind != "identifier" or visible(region, region.text(left), token.parent.start):
+                yield from (Change(token.start, token.end, new) for new in (b"+=", b"-="))
 
 
 def negate(region: Region) -> Iterator[Change]:
@@ -58,7 +66,9 @@ def negate(region: Region) -> Iterator[Change]:
         if node.kind in ("not_operator", "unary_expression") and text.startswith(no.strip()):
             yield Change(node.start, node.end, text[len(no.strip()) :].strip())
         else:
-            yield Change(node.start, node.end, no + (text if is_tight(node) else b"(%b)" % text))
+            # The negation of a comparison is another comparison, which stands for it in most programs.
+            weight = _ODD if node.kind == "comparison_operator" else 1.0
+            yield Change(node.start, node.end, no + (text if is_tight(node) else b"(%b)" % text), weight=weight)
 
 
 def fix(region: Region) -> Iterator[Change]:
@@ -103,16 +113,18 @@ def off_by_one(region: Region) -> Iterator[Change]:
     for node in _numeric(region):
         text = region.text(node)
         if _INT.match(text):
-            yield Change(node.start, node.end, b"%d" % (int(text) + 1))
+            weight = _ODD if node.parent is not None and node.parent.kind in _COUNTS else 1.0
+            yield Change(node.start, node.end, b"%d" % (int(text) + 1), weight=weight)
             if int(text) > 0:
-                yield Change(node.start, node.end, b"%d" % (int(text) - 1))
+                yield Change(node.start, node.end, b"%d" % (int(text) - 1), weight=weight)
             elif node.parent is not None and node.parent.kind in region.unit.language.arguments:
                 yield Change(node.start, node.end, b"-1")
         elif node.end - node.start < 60 and may_be_number(region, node):
             shown = text if is_tight(node) or node.kind == "binary_operator" else b"(%b)" % text
             head, tail = (b"(", b")") if _is_factor(region, node) else (b"", b"")
+            weight = 1.0 if is_number(region, node) else _ODD
             for sign in (b" + 1", b" - 1"):
-                yield Change(node.start, node.end, head + shown + sign + tail)
+                yield Change(node.start, node.end, head + shown + sign + tail, weight=weight)
 
 
 def number(region: Region) -> Iterator[Change]:
@@ -189,7 +201,8 @@ def subscript(region: Region) -> Iterator[Change]:
             yield from _slices(region, index)
         elif language.python:
             yield Change(index.start, index.end, b"-1" if text == b"0" else b"0")
-            yield from (Change(index.start, index.end, new) for new in (b":" + text, text + b":"))
+            weight = 1.0 if is_number(region, index) else _ODD
+            yield from (Change(index.start, index.end, new, weight=weight) for new in (b":" + text, text + b":"))
         yield Change(node.start, node.end, region.text(parts[0]))
 
 

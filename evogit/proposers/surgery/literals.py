@@ -77,7 +77,9 @@ def key(region: Region) -> Iterator[Change]:
             continue
         what, inside = region.text(called).rpartition(b".")[2], region.text(given)
         if what in (b"sort", b"sorted") and b"reverse" not in inside:
-            yield Change(given.end - 1, given.end - 1, (b", " if len(inside) > 2 else b"") + b"reverse=True")
+            yield Change(
+                given.end - 1, given.end - 1, (b", " if len(inside) > 2 else b"") + b"reverse=True", weight=2.0
+            )
         if what in (b"sort", b"sorted", b"min", b"max") and b"key=" not in inside and len(inside) > 2:
             for text in (
                 b"key=len",
@@ -86,9 +88,11 @@ def key(region: Region) -> Iterator[Change]:
                 b"key=lambda item: item[0]",
                 b"default=0",
             ):
-                yield Change(given.end - 1, given.end - 1, b", " + text)
+                yield Change(given.end - 1, given.end - 1, b", " + text, weight=0.5)
         if what in (b"sum", b"get", b"pop", b"enumerate") and len(inside) > 2 and b"," not in inside:
-            yield from (Change(given.end - 1, given.end - 1, b", " + more) for more in (b"0", b"1", b"None"))
+            yield from (
+                Change(given.end - 1, given.end - 1, b", " + more, weight=0.5) for more in (b"0", b"1", b"None")
+            )
 
 
 def _of_file(region: Region, kinds: frozenset[str]) -> list[bytes]:

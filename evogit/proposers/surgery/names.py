@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Iterator
 
 from evogit.proposers.surgery import vocabulary as words
-from evogit.proposers.surgery.scope import uses_visible, visible
+from evogit.proposers.surgery.scope import is_bound, uses_visible, visible
 from evogit.proposers.surgery.syntax import Change, Node, Region
 
 MAX_NAMES = 14
 """Names of a scope that stand in for one another; of more, those used most."""
+OWN = (b"self", b"cls", b"this")
+"""What a method is called on: it is seldom meant where another variable stands, nor another in its place."""
 _NOT_VALUES = frozenset({"type", "dotted_name", "decorator", "function_definition", "keyword_argument"})
 
 
@@ -99,7 +101,9 @@ def attribute(region: Region) -> Iterator[Change]:
 def same_shape(region: Region) -> Iterator[Change]:
     """Replace a function or method by one that takes and gives the same: `min` by `max`, `lstrip` by `rstrip`."""
     for node in (one for one in region.nodes if not one.children):
-        if node.named and (node.kind.endswith("identifier")):
+        above = (node.parent.kind, node.field) if node.parent is not None else ("", "")
+        known = above in region.unit.language.attributes or not is_bound(region, region.text(node))
+        if node.named and node.kind.endswith("identifier") and known:
             yield from (Change(node.start, node.end, new) for new in words.SAME_SHAPE.get(region.text(node), ()))
 
 
@@ -110,7 +114,8 @@ def uses(region: Region) -> list[Node]:
     for node in region.of(language.names):
         above = node.parent
         place = (above.kind, node.field) if above else ("", "")
-        if above is not None and place not in language.bindings and place not in language.attributes:
+        bound = place in language.bindings or place in language.attributes
+        if above is not None and not bound and region.text(node) not in OWN:
             found.append(node)
     return found
 
@@ -126,7 +131,7 @@ def names_in(region: Region) -> list[bytes]:
         if above.kind in _NOT_VALUES and node.field != "value":
             continue
         counted[region.text(node)] += 1
-    return [name for name, _ in counted.most_common(MAX_NAMES)]
+    return [name for name, _ in counted.most_common(MAX_NAMES + len(OWN)) if name not in OWN][:MAX_NAMES]
 
 
 def _attributes(region: Region) -> frozenset[tuple[str, str]]:

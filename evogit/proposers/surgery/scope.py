@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from evogit.proposers.surgery.syntax import Node, Region
 
@@ -23,6 +24,9 @@ _NOT_NUMBERS = frozenset(
     b"copy encode decode replace format splitlines open iter deque Counter defaultdict OrderedDict".split()
 )
 
+_ORDERS = frozenset({b"<", b"<=", b">", b">="})
+_SUMS = frozenset({b"+", b"-", b"*", b"/", b"//", b"**", b"+=", b"-=", b"*=", b"/=", b"//="})
+
 Spans = dict[bytes, list[tuple[int, int]]]
 
 
@@ -33,6 +37,23 @@ def visible(region: Region, name: bytes, at: int) -> bool:
     """
     spans = _spans(region).get(name)
     return spans is None or any(first <= at <= last for first, last in spans)
+
+
+def is_bound(region: Region, name: bytes) -> bool:
+    """Return whether a name is a variable of the region, as far as the text tells."""
+    return name in _spans(region)
+
+
+def is_needed(region: Region, node: Node) -> bool:
+    """Return whether a statement gives a name its only value here, and the name is used: nothing works without it."""
+    inner = node.children[0] if node.kind == "expression_statement" and node.children else node
+    left = inner.child("left") if inner.kind == "assignment" else None
+    if left is None or not region.unit.language.python:
+        return False
+    targets = [left] if left.kind == "identifier" else [one for one in left.children if one.kind == "identifier"]
+    names = [region.text(one) for one in targets if len(_spans(region).get(region.text(one), ())) == 1]
+    used = [region.text(one) for one in region.of(frozenset({"identifier"}))]
+    return any(used.count(name) > 1 for name in names)
 
 
 def uses_visible(region: Region, text: bytes, at: int) -> bool:
@@ -50,10 +71,42 @@ def may_be_number(region: Region, node: Node) -> bool:
         return called is not None and region.text(called).rpartition(b".")[2] not in _NOT_NUMBERS
     if node.kind != "identifier":
         return True
+    return not holds_many(region, text)
+
+
+def holds_many(region: Region, name: bytes) -> bool:
+    """Return whether a name stands for something that holds more, as far as the text tells."""
     if region.many is None:
         own = region.unit.content[region.start : region.end]
         region.many = frozenset(found[1] or found[2] or found[3] for found in _MANY.finditer(own))
-    return text not in region.many
+    return name in region.many
+
+
+def is_number(region: Region, node: Node) -> bool:
+    """Return whether a value is a number, as far as the text tells: a constant, or something that is counted with."""
+    language, text = region.unit.language, region.text(node)
+    if node.kind in language.integers | language.floats or node.kind in ("binary_operator", "binary_expression"):
+        return True
+    if region.numbers is None:
+        region.numbers = frozenset(_counted_with(region))
+    return text in region.numbers or text.startswith(b"len(")
+
+
+def _counted_with(region: Region) -> Iterator[bytes]:
+    """Yield what stands beside a number, is added to, or counts: in sums, comparisons by size and calls of `range`."""
+    language = region.unit.language
+    numbers = language.integers | language.floats
+    for node in region.of(language.binary | {"augmented_assignment"}):
+        if node.kind == "boolean_operator":
+            continue
+        parts = [child for child in node.children if child.named]
+        signs = {region.text(child) for child in node.children if not child.named}
+        if signs & _ORDERS or (signs - {b"+"} and signs <= _SUMS) or any(part.kind in numbers for part in parts):
+            yield from (region.text(part) for part in parts)
+    for node in region.of(language.calls):
+        called, given = node.child("function"), node.child("arguments")
+        if called is not None and given is not None and region.text(called) == b"range":
+            yield from (region.text(part) for part in given.children if part.named)
 
 
 def _spans(region: Region) -> Spans:

@@ -67,7 +67,7 @@ def range_start(region: Region) -> Iterator[Change]:
         parts = given.named_children(frozenset())
         starts = [b"1", b"2", *(more for name in names_in(region)[:6] for more in (name, name + b" + 1"))]
         for start in starts if len(parts) == 1 else ():
-            yield Change(parts[0].start, parts[0].start, start + b", ")
+            yield Change(parts[0].start, parts[0].start, start + b", ", weight=2.0 if start == b"1" else 0.5)
         for start in starts if len(parts) >= 2 else ():
             if start != region.text(parts[0]):
                 yield Change(parts[0].start, parts[0].end, start)

@@ -8,11 +8,16 @@ from itertools import pairwise
 
 from evogit.proposers.surgery.expressions import conditions
 from evogit.proposers.surgery.names import names_in
-from evogit.proposers.surgery.scope import uses_visible
-from evogit.proposers.surgery.syntax import Change, Node, Region, Unit
+from evogit.proposers.surgery.scope import holds_many, is_needed, uses_visible
+from evogit.proposers.surgery.syntax import Change, Node, Region, Unit, is_bare_string
 
 _LEAVES = re.compile(rb"(?:return|raise|break|continue|pass|throw|goto)\b")
 _USED = re.compile(rb"(?<![\w.\"'])[A-Za-z_]\w*")
+_BEGINS = re.compile(rb"[\w.]+(?: *, *[\w.]+)* *= *(?:[\w.]+|\[\]|\{\}|\(\))")
+_NEEDED = 0.1
+_BETWEEN = 0.5
+"""How likely a statement is missing in the middle of others, beside the ends of a block."""
+_NAME = re.compile(rb"[A-Za-z_]\w*")
 _LONGEST = 600
 """Bytes of a statement that may be copied or moved."""
 _DONORS = 24
@@ -23,20 +28,31 @@ _REACH = 6
 def delete(region: Region) -> Iterator[Change]:
     """Take a statement out."""
     for node in _loose(region):
-        yield _deletion(region, node)
+        yield _deletion(region, node)._replace(weight=_NEEDED if is_needed(region, node) else 1.0)
 
 
 def copy(region: Region) -> Iterator[Change]:
     """Repeat a statement of the region or the file at another place of the region."""
     donors = [donor for donor in _donors(region) if not _LEAVES.match(donor[0])]
+    firsts = {block[0].start for block in map(_of_block, region.of(region.unit.language.blocks)) if block}
     for place in region.statements:
+        # Statements often may change places: one place of a run of them stands for the others.
+        at_end = place.start in firsts or place.kind in region.unit.language.returns | region.unit.language.jumps
         for donor, text in _before(region, place, donors):
             if donor != region.text(place) and uses_visible(region, donor, place.start):
-                yield Change(place.start, place.start, text, donor)
+                weight = _donated(region, donor) * (1.0 if at_end else _BETWEEN)
+                yield Change(place.start, place.start, text, donor, weight)
     for place in last_ones(region):
         for donor, text, end in _after(region, place, donors):
             if donor != region.text(place) and uses_visible(region, donor, end):
-                yield Change(end, end, text, donor)
+                yield Change(end, end, text, donor, _donated(region, donor))
+
+
+def _donated(region: Region, donor: bytes) -> float:
+    """Return how likely a statement is missing: one that is here already seldom is, nor one that sets a beginning."""
+    if donor in region.unit.content[region.start : region.end]:
+        return 0.15 if _BEGINS.fullmatch(donor) else 0.35
+    return 0.1 if _BEGINS.fullmatch(donor) else 2.5
 
 
 def replace(region: Region) -> Iterator[Change]:
@@ -147,7 +163,8 @@ def result(region: Region) -> Iterator[Change]:
         ]
         for value in dict.fromkeys([*others, *_results(region)]) if parts else ():
             if value and value != region.text(parts[0]) and uses_visible(region, value, node.start):
-                yield Change(parts[0].start, parts[-1].end, value)
+                weight = 2.0 if value in others else 1.0 if _NAME.fullmatch(value) else 0.4
+                yield Change(parts[0].start, parts[-1].end, value, weight=weight)
 
 
 def missing_return(region: Region) -> Iterator[Change]:
@@ -161,8 +178,9 @@ def missing_return(region: Region) -> Iterator[Change]:
         return
     before, at = unit.newline + indent_of(region, top[-1]), unit.line_end(top[-1].end)
     for name in names_in(region)[:_DONORS]:
-        for value in (name, b"len(%b)" % name) if uses_visible(region, name, at) else ():
-            yield Change(at, at, b"%breturn %b" % (before, value))
+        counted = 1.0 if holds_many(region, name) else 0.2
+        for value, weight in ((name, 1.0), (b"len(%b)" % name, counted)) if uses_visible(region, name, at) else ():
+            yield Change(at, at, b"%breturn %b" % (before, value), weight=weight)
 
 
 def _results(region: Region) -> list[bytes]:
@@ -194,7 +212,7 @@ def branch(region: Region) -> Iterator[Change]:
         word = region.text(node) if not node.children and not node.named else b""
         above = node.parent.kind if node.parent else ""
         if word == b"if" and above in region.unit.language.ifs:
-            yield Change(node.start, node.end, b"while")
+            yield Change(node.start, node.end, b"while", weight=0.3)
             if python and _follows_if(node.parent):
                 yield Change(node.start, node.end, b"elif")
         elif (word == b"while" and above in region.unit.language.loops) or word == b"elif":
@@ -231,7 +249,7 @@ def _loose(region: Region) -> list[Node]:
 def _blocks(region: Region) -> list[list[Node]]:
     language = region.unit.language
     found = [_of_block(block) for block in region.of(language.blocks)]
-    kept = [[n for n in block if n.kind not in language.comments] for block in found]
+    kept = [[n for n in block if n.kind not in language.comments and not is_bare_string(n)] for block in found]
     return [block for block in kept if len(block) > 1]
 
 

@@ -6,7 +6,9 @@ Knows nothing of which change is worth a try.
 
 from __future__ import annotations
 
+import re
 import warnings
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -28,12 +30,16 @@ _NOT_COMPILED = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowE
 
 
 class Change(NamedTuple):
-    """Bytes `start` to `end` of a file make place for `text`; `what` names the thing moved or copied, for people."""
+    """Bytes `start` to `end` of a file make place for `text`; `what` names the thing moved or copied, for people.
+
+    `weight` is how likely it is beside the operation's others that it is what was meant.
+    """
 
     start: int
     end: int
     text: bytes
     what: bytes = b""
+    weight: float = 1.0
 
 
 class Node:
@@ -69,6 +75,10 @@ class Region:
         """What each operation can do here, as far as it was asked."""
         self.many: frozenset[bytes] | None = None
         """The names here that cannot stand for numbers, once that was asked."""
+        self.worths: dict[float, tuple[object, Sequence[float]]] = {}
+        """How likely each of these changes is, and by which evidence."""
+        self.numbers: frozenset[bytes] | None = None
+        """What here is a number, once that was asked."""
         self.keys: dict[float, list[float]] = {}
         """What tells each of these changes from others, in the same order."""
         self.spans: dict[bytes, list[tuple[int, int]]] | None = None
@@ -107,7 +117,7 @@ class Region:
         for block in self.of(language.blocks):
             found += [node for node in block.children if node.named and node.kind not in language.comments]
         found += [root for root in self.nodes if root.parent is None and not self.name and root.named]
-        return [node for node in found if not _is_bare_string(node) and node.kind not in language.comments]
+        return [node for node in found if not is_bare_string(node) and node.kind not in language.comments]
 
 
 class Unit:
@@ -131,7 +141,19 @@ class Unit:
 
     def line(self, at: int) -> int:
         """Return the number of that line, from 1."""
-        return self.content.count(b"\n", 0, at) + 1
+        return bisect_left(self._ends, at) + 1
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return [found.start() for found in re.finditer(rb"\n", self.content)]
+
+    @cached_property
+    def _lines(self) -> list[bytes]:
+        return self.content.splitlines()
+
+    def text_of(self, line: int) -> bytes:
+        """Return what stands in the line of that number, from 1, without its indentation; nothing beyond the end."""
+        return self._lines[line - 1].strip() if 0 < line <= len(self._lines) else b""
 
     @cached_property
     def _allowed(self) -> list[tuple[int, int]] | None:
@@ -237,7 +259,8 @@ def _flatten(root: tree_sitter.Node, room: int) -> list[Node]:
     return found
 
 
-def _is_bare_string(node: Node) -> bool:
+def is_bare_string(node: Node) -> bool:
+    """Return whether a statement is a string and nothing else, as a docstring is."""
     inner = node.children[0] if node.kind == "expression_statement" and node.children else None
     return inner is not None and inner.kind == "string"
 

@@ -27,8 +27,11 @@ BOUNDARIES = _pairs(
     ("<", "<="), (">", ">="), ("==", "!="), ("===", "!=="), ("is", "is not"), ("in", "not in"), ("..", "..=")
 )
 """A comparison's bound taken in or left out, or its opposite."""
+TURNED: Mapping[bytes, bytes] = {b"<": b">", b">": b"<", b"<=": b">=", b">=": b"<="}
+"""The comparison the other way round."""
 COMPARISONS = _mutual("< > <= >= == !=", "< > === !==")
 ARITHMETIC = _mutual("+ -", "* / //", "/ // %", "+ *", "* **", "& | ^", "<< >>")
+OPPOSITES = _pairs(("+", "-"), ("*", "/"), ("*", "//"), ("/", "//"), ("&", "|"), ("<<", ">>"))
 ASSIGNMENTS = _mutual("+= -= =", "*= /= //= =", "|= &= ^= =", "<<= >>=", "%= //= =", "++ --")
 BOOLEANS = _mutual("and or", "&& ||")
 
