@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,28 @@ from typing import Any
 
 from conftest import CONFIG, Checkout
 from model_server import KEY, ModelServer
+
+EDIT = """Subject: Raise A to {new}
+A is too small: the best is above it. Closes #1, thanks @ada.
+
+Signed-off-by: Eve <eve@example.invalid>
+
+### `knobs.py`
+<<<<<<< SEARCH
+A = {old}
+=======
+A = {new}
+>>>>>>> REPLACE
+"""
+"""What a model answers that wants A to be another number, with lines in it that forges would take for theirs."""
+SMITH = """summary = "Asks for edits"
+proposer = "model"
+prompt = "refiner"
+repairs = 1
+selection = "greedy"
+"""
+"""The definition of an agent that asks for such."""
+_NUMBER = re.compile(r"(?m)^A = (-?[\d.]+)$")
 
 
 class Patient(Checkout):
@@ -36,6 +59,13 @@ def asking(
         (folder / f"{name}.toml").write_text(text)
     toy.commit("Models")
     return Patient(toy.path, {**toy.environment, **({"OPENAI_API_KEY": KEY} if keys is None else keys)})
+
+
+def shown(messages: list[dict[str, Any]]) -> str:
+    """Return the number A has in the file that a question shows."""
+    found = _NUMBER.search(messages[1]["content"])
+    assert found, messages
+    return found[1]
 
 
 def proposals(here: Checkout) -> list[dict[str, Any]]:

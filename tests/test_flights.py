@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import threading
@@ -18,7 +17,7 @@ import pytest
 from conftest import _BENCH, Checkout
 from family import Family
 from model_server import KEY, Fault, ModelServer, Say
-from patient import Patient, asking, proposals
+from patient import EDIT, SMITH, Patient, asking, proposals, shown
 from proposals import document
 
 from evogit.asking import Flights
@@ -31,32 +30,15 @@ from evogit.store import private, repository
 from evogit.store.holds import Holds
 from evogit.store.repository import Repository
 
-_NUMBER = re.compile(r"(?m)^A = (-?[\d.]+)$")
-_EDIT = """Subject: Raise A to {new}
-
-### `knobs.py`
-<<<<<<< SEARCH
-A = {old}
-=======
-A = {new}
->>>>>>> REPLACE
-"""
-_SMITH = """summary = "Asks for edits"
-proposer = "model"
-prompt = "refiner"
-repairs = 1
-selection = "greedy"
-concurrency = 4
-"""
+_SMITH = SMITH + "concurrency = 4\n"
 _LONG_S = 600
 Script = Callable[[int, list[dict[str, Any]]], Say | Fault]
 
 
 def _better(number: int, messages: list[dict[str, Any]]) -> Say:
     """Answer with another number each time, so that no tree comes twice."""
-    found = _NUMBER.search(messages[1]["content"])
-    assert found, messages
-    return Say(_EDIT.format(old=found[1], new=f"{int(float(found[1])) + 1}.{number:04d}"))
+    old = shown(messages)
+    return Say(EDIT.format(old=old, new=f"{int(float(old)) + 1}.{number:04d}"))
 
 
 class _Gate:

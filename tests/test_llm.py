@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,45 +14,18 @@ from typing import Any
 import pytest
 from conftest import _BENCH, CONFIG, Checkout
 from model_server import KEY, Fault, ModelServer, Say
-from patient import asking, assert_nowhere, proposals
+from patient import EDIT, SMITH, asking, assert_nowhere, proposals, shown
 from proposals import document
-
-_NUMBER = re.compile(r"(?m)^A = (-?[\d.]+)$")
-_EDIT = """Subject: Raise A to {new}
-A is too small: the best is above it. Closes #1, thanks @ada.
-
-Signed-off-by: Eve <eve@example.invalid>
-
-### `knobs.py`
-<<<<<<< SEARCH
-A = {old}
-=======
-A = {new}
->>>>>>> REPLACE
-"""
-_SMITH = """summary = "Asks for edits"
-proposer = "model"
-prompt = "refiner"
-repairs = 1
-selection = "greedy"
-"""
 
 
 def _better(number: int, messages: list[dict[str, Any]]) -> Say:
     """Answer with another number each time, so that no tree comes twice."""
-    old = _shown(messages)
-    return Say(_EDIT.format(old=old, new=f"{float(old) + 1 + number / 1000:.3f}"))
-
-
-def _shown(messages: list[dict[str, Any]]) -> str:
-    """Return the number in the file that a question shows."""
-    found = _NUMBER.search(messages[1]["content"])
-    assert found, messages
-    return found[1]
+    old = shown(messages)
+    return Say(EDIT.format(old=old, new=f"{float(old) + 1 + number / 1000:.3f}"))
 
 
 def _checkout(toy: Checkout, server: ModelServer, keys: Mapping[str, str] | None = None, **table: object) -> Checkout:
-    return asking(toy, server, keys, table=table, smith=_SMITH)
+    return asking(toy, server, keys, table=table, smith=SMITH)
 
 
 @pytest.mark.heavy
@@ -96,7 +68,7 @@ def test_without_a_model_nothing_begins(toy: Checkout) -> None:
     said = toy.evogit("run", "--agent", "refiner", expect=2).stderr
     assert "agent refiner asks a language model: name one with --model NAME" in said
     (toy.path / ".evogit" / "agents").mkdir(parents=True)
-    (toy.path / ".evogit" / "agents" / "smith.toml").write_text(_SMITH.replace("refiner", "refinr"))
+    (toy.path / ".evogit" / "agents" / "smith.toml").write_text(SMITH.replace("refiner", "refinr"))
     wrong = "no prompt 'refinr'; there are: crossover, explorer, fixer, refiner; or give its text"
     assert wrong in toy.evogit("agents", "check", "smith", expect=1).stdout
     assert wrong in toy.evogit("run", "--agent", "smith", "--model", "openai/scripted", expect=2).stderr
@@ -160,11 +132,11 @@ def test_a_budget_holds_over_agents(toy: Checkout) -> None:
         (Fault("hang"), "timeout"),
         (Fault("drip"), "timeout"),
         (Say("", usage=(0, 0)), "unusable"),
-        (Say(_EDIT.format(old="1.0", new="9.0"), finish="length"), "truncated"),
+        (Say(EDIT.format(old="1.0", new="9.0"), finish="length"), "truncated"),
         (Say("x" * 3_000_000), "malformed"),
         (Say(f"Subject: Tell\n\n### `knobs.py`\n```\nA = '{KEY}'\n```\n"), "held a key"),
-        (Say(_EDIT.format(old="7777.0", new="9.0")), "unusable"),
-        (Say(_EDIT.format(old="1.0", new="9.0").replace("knobs.py", "bench.py")), "unusable"),
+        (Say(EDIT.format(old="7777.0", new="9.0")), "unusable"),
+        (Say(EDIT.format(old="1.0", new="9.0").replace("knobs.py", "bench.py")), "unusable"),
     ],
 )
 def test_one_bad_answer_changes_nothing_and_stops_nobody(toy: Checkout, fault: Say | Fault, outcome: str) -> None:
@@ -178,7 +150,7 @@ def test_one_bad_answer_changes_nothing_and_stops_nobody(toy: Checkout, fault: S
         never = isinstance(fault, Fault) and fault.kind in ("hang", "drip")
         here = _checkout(toy, server, timeout_s=3 if never else 600)
         definition = here.path / ".evogit" / "agents" / "smith.toml"
-        definition.write_text(_SMITH + 'fallback = "tuner"\n')
+        definition.write_text(SMITH + 'fallback = "tuner"\n')
         here.evogit("run", "--agent", "smith", "--run", "r", "--evals", "3")
     calls = [call for made in proposals(here) for call in made["calls"]]
     assert calls[0]["outcome"] == outcome
@@ -218,8 +190,8 @@ def test_the_model_that_gains_more_for_its_money_is_asked_more(toy: Checkout) ->
 
     def by(step: float) -> Callable[[int, list[dict[str, Any]]], Say]:
         def script(number: int, messages: list[dict[str, Any]]) -> Say:
-            old = _shown(messages)
-            return Say(_EDIT.format(old=old, new=f"{float(old) + step + number / 1e6:.6f}"))
+            old = shown(messages)
+            return Say(EDIT.format(old=old, new=f"{float(old) + step + number / 1e6:.6f}"))
 
         return script
 
@@ -260,8 +232,8 @@ def test_the_prompt_that_gains_more_is_used_more(toy: Checkout) -> None:
     (toy.path / "knobs.py").write_text("A = 1.0\n\n\ndef value():\n    return A\n")
 
     def script(number: int, messages: list[dict[str, Any]]) -> Say:
-        old, step = _shown(messages), 1.0 if "Be bold" in messages[1]["content"] else 0.0
-        return Say(_EDIT.format(old=old, new=f"{float(old) + step - number / 1e6:.6f}"))
+        old, step = shown(messages), 1.0 if "Be bold" in messages[1]["content"] else 0.0
+        return Say(EDIT.format(old=old, new=f"{float(old) + step - number / 1e6:.6f}"))
 
     with ModelServer(script) as server:
         here = _checkout(toy, server)
@@ -269,7 +241,7 @@ def test_the_prompt_that_gains_more_is_used_more(toy: Checkout) -> None:
         prompts.mkdir()
         (prompts / "bold.md").write_text('Be bold, [do not] "hesitate":\n{{ files }}\n')
         definition = here.path / ".evogit" / "agents" / "smith.toml"
-        definition.write_text(_SMITH.replace('"refiner"', '["refiner", "bold"]'))
+        definition.write_text(SMITH.replace('"refiner"', '["refiner", "bold"]'))
         here.evogit("run", "--agent", "smith:2", "--run", "r", "--evals", "24")
     asked = proposals(here)
     shown = document(here, "plan", "--agent", "smith")["shares"]
@@ -342,12 +314,12 @@ def test_a_repository_has_prompts_of_its_own(toy: Checkout) -> None:
     assert shown["from"] == ".evogit/agents/prompts/refiner.md"
     assert shown["keys"]["prompt"]["value"] == 'Make it "better":\n{{ files }}\n'
     several = prompts.parent / "several.toml"
-    several.write_text(_SMITH.replace('"refiner"', '[\n  "explorer",  # [bold]\n  "refiner",\n]'))
+    several.write_text(SMITH.replace('"refiner"', '[\n  "explorer",  # [bold]\n  "refiner",\n]'))
     shown = document(toy, "agents", "show", "several")
     assert shown["from"] == ".evogit/agents/several.toml and .evogit/agents/prompts/refiner.md"
     wanted = {"explorer": "explorer", "refiner": 'Make it "better":\n{{ files }}\n'}
     assert shown["keys"]["prompt"]["value"] == wanted
-    several.write_text(_SMITH.replace('"refiner"', '{ quick = "Be quick: {{ files }}\\n", refiner = "refiner" }'))
+    several.write_text(SMITH.replace('"refiner"', '{ quick = "Be quick: {{ files }}\\n", refiner = "refiner" }'))
     said = toy.evogit("agents", "show", "several", expect=2).stderr
     assert "several.toml: write `prompt`, which names 'refiner', as a list of names on lines of its own" in said
 

@@ -15,7 +15,7 @@ from evogit import promote
 from evogit.cli import context
 from evogit.cli.context import Reading
 from evogit.cli.output import chosen_words, console, gain, local_time, number, plain, print_json
-from evogit.model import Artifact, CommitId, TreeId
+from evogit.model import Artifact, CommitId, Measurement, TreeId
 from evogit.records import Call, Comparison, Merge, Score, Verdict
 from evogit.store import commits
 
@@ -143,16 +143,21 @@ def _show_score(out: Console, score: Score, reading: Reading) -> None:
             f"sandbox {score.sandbox}{other}"
         )
     )
-    for title, numbers in (("metrics", score.metrics), ("instances", score.instances)):
+    show_details(out, score)
+
+
+def show_details(out: Console, said: Score | Measurement) -> None:
+    """Show what an evaluation said beside the score, and what it left."""
+    for title, numbers in (("metrics", said.metrics), ("instances", said.instances)):
         for name, amount in numbers.items():
             out.print(plain(f"  {title}  {name} = {amount:.6g}"))
-    for line in score.feedback.splitlines():
+    for line in said.feedback.splitlines():
         out.print(plain(f"  | {line}"))
-    show_artifacts(out, score.artifacts, score.artifacts_left_out)
+    _show_artifacts(out, said.artifacts, said.artifacts_left_out)
 
 
-def show_artifacts(out: Console, artifacts: Mapping[str, Artifact], left_out: int) -> None:
-    """Show what an evaluation left: long lines and texts are cut here once more."""
+def _show_artifacts(out: Console, artifacts: Mapping[str, Artifact], left_out: int) -> None:
+    """Long lines and texts are cut here once more."""
     for name, artifact in artifacts.items():
         digest = f"  sha256 {artifact.sha256}" if artifact.sha256 else ""
         out.print(plain(f"  artifact  {name}  {artifact.bytes} bytes{digest}"))

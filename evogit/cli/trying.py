@@ -11,7 +11,7 @@ import msgspec
 
 from evogit import assembly, edits
 from evogit.cli import confine, context
-from evogit.cli.candidate import show_artifacts
+from evogit.cli.candidate import show_details
 from evogit.cli.output import console, number, plain, print_json
 from evogit.cli.signals import StopSignals
 from evogit.errors import UsageError
@@ -126,9 +126,4 @@ def _print_measurement(
     out = console()
     said = number(measured.value) if measured.value is not None else measured.status.value
     out.print(plain(f"{name}  {said}  in {measured.seconds:.3g} s, sandbox {sandbox}"))
-    for title, numbers in (("metrics", measured.metrics), ("instances", measured.instances)):
-        for name, amount in numbers.items():
-            out.print(plain(f"  {title}  {name} = {amount:.6g}"))
-    for line in measured.feedback.splitlines():
-        out.print(plain(f"  | {line}"))
-    show_artifacts(out, measured.artifacts, measured.artifacts_left_out)
+    show_details(out, measured)

@@ -15,7 +15,6 @@ from evogit.sandbox.job import MARK
 IMPORTS_S = 300.0
 """How long a process may take until it has imported litellm."""
 _MEMORY_MB = 4096
-_NOT_PASSED_ON = ("GIT_", "PYTHON")
 
 
 class Source:
