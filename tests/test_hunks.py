@@ -252,7 +252,7 @@ def test_where_nothing_can_be_moved_the_proposer_edits(family: Family) -> None:
     for craft in (Craft.REVERT, Craft.MINIMIZE):
         draft = _drafted(family, Plan(operator=Operator.MUTATE, parents=(family.base,), seed=1, craft=craft))
         assert isinstance(draft, Draft)
-        assert "move" in draft.params
+        assert "op" in draft.params
 
 
 def test_policies_without_shares_plan_as_they_did(family: Family) -> None:
