@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cage
 import evidence
 import psutil
 import pytest
@@ -106,6 +107,8 @@ def _cmdline(process: psutil.Process) -> list[str]:
 @pytest.mark.timeout(900)
 def test_one_process_imports_for_all_agents(toy: Checkout) -> None:
     (toy.path / "bench.py").write_text(_LOOKING + _BENCH)  # a candidate has no socket by which to have one forked
+    if cage.why_not() is None:  # a run that tries its sandbox ends what that may have left behind, and nothing else
+        toy.environment |= {"EVOGIT_SANDBOX": "bwrap", "EVOGIT_I_TRUST_THIS_CODE": ""}
     with _thinking(toy, 3, "--evals", "7") as (here, run, thinker, server):
         assert run.importing() == []
         assert len(run.forked) == 3

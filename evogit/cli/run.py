@@ -90,9 +90,10 @@ def run_command(
     uses, own = _uses(repo, wish, frozen.definition)
     assembly.refuse_missing(frozen.definition.config.evaluator, os.environ)
     out, stop = console(stderr=True), context.limits(frozen.definition.config.stop, limits)
-    asked, inherited = _models(repo, wish, _said(repo, uses, own), frozen.definition, stop, out)
     sandbox = confine.sandbox(repo)
     sandbox.close()  # it held; each agent makes its own
+    # Behind the sandbox's trials, at the end of which every child of this process is taken for one of theirs.
+    asked, inherited = _models(repo, wish, _said(repo, uses, own), frozen.definition, stop, out)
     beside = Beside(repo, remote, out) if remote else None
     error = beside.first(None, tasks_only=True) if beside else ""
     wanted = replace(frozen.definition, agents=own)
