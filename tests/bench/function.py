@@ -2,7 +2,8 @@
 
 `python tests/bench/function.py [--python PROGRAM] [--imports "numpy, scipy.optimize"]` measures whole evaluations, the
 switch of the export included. CPU is that of this process and of all it started, the server among them, after they
-were ended: what many evaluations take beyond what a few take.
+were ended: what many evaluations take beyond what a few take. Beside them stands what a server that forks can not do
+without: a fork of a process with the same imports, and its end.
 """
 
 from __future__ import annotations
@@ -43,6 +44,20 @@ if __name__ == "__main__":
     with open(os.environ["EVOGIT_RESULT"], "w") as file:
         json.dump(score(), file)
 """
+_FORKS = 200
+_BARE = f"""import gc, os, time
+import {{imports}}
+gc.collect()
+gc.freeze()
+used, begun = sum(os.times()[:4]), time.perf_counter()
+for _ in range({_FORKS}):
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+for took in (time.perf_counter() - begun, sum(os.times()[:4]) - used):
+    print(took * 1000 / {_FORKS})
+"""
 _EVALUATORS = {"command": 'command = "python bench.py"', "function": 'function = "bench:score"'}
 _Figures = tuple[float, float]
 """Milliseconds of wall time and of CPU, for one candidate."""
@@ -64,6 +79,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o755)
         for imports in dict.fromkeys(("json", options.imports)):
+            bare = [_bare_fork(options.python, imports) for _ in range(options.rounds)]
+            table.add_row(
+                imports, "none", "bare fork", *(f"{median(figures):.1f}" for figures in zip(*bare, strict=True))
+            )
             repository = Path(name) / imports.replace(", ", "-")
             trees = _make(repository, imports, options.candidates)
             for kind in ("none", "bwrap"):
@@ -73,6 +92,12 @@ def main() -> None:
                     row = [f"{wall:.1f}", f"{cpu:.1f}", *(f"{part:.2f}" for part in of_command)]
                     table.add_row(imports, kind, evaluator, *row)
     Console(width=110).print(table)
+
+
+def _bare_fork(python: str, imports: str) -> _Figures:
+    said = subprocess.run([python, "-c", _BARE.format(imports=imports)], check=True, capture_output=True, text=True)
+    wall, cpu = map(float, said.stdout.split())
+    return wall, cpu
 
 
 def _make(path: Path, imports: str, candidates: int) -> list[TreeId]:
