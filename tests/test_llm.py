@@ -201,9 +201,9 @@ def test_the_model_that_gains_more_for_its_money_is_asked_more(toy: Checkout) ->
         config.write_text(config.read_text() + poor.table(name="openai/poor", price_in=100.0, price_out=1000.0))
         here.evogit("run", "--agent", "smith:2", "--run", "r", "--evals", "30")
     asked = proposals(here)
-    shown = document(here, "plan", "--agent", "smith")["shares"]
-    assert list(shown) == ["model"], "there is one prompt, and so nothing to choose"
-    assert shown["model"]["openai/good"] > 0.8, "whoever was asked how often: a good one that is cheap has the most"
+    shares = document(here, "plan", "--agent", "smith")["shares"]
+    assert list(shares) == ["model"], "there is one prompt, and so nothing to choose"
+    assert shares["model"]["openai/good"] > 0.8, "whoever was asked how often: a good one that is cheap has the most"
     choices = [made["choices"]["model"] for made in asked]
     assert all(choice["weights"] == {"openai/good": 1.0, "openai/poor": 1.0} for choice in choices)
     assert [choice["chosen"] for choice in choices] == [made["calls"][0]["model"] for made in asked]
@@ -244,9 +244,9 @@ def test_the_prompt_that_gains_more_is_used_more(toy: Checkout) -> None:
         definition.write_text(SMITH.replace('"refiner"', '["refiner", "bold"]'))
         here.evogit("run", "--agent", "smith:2", "--run", "r", "--evals", "24")
     asked = proposals(here)
-    shown = document(here, "plan", "--agent", "smith")["shares"]
-    assert list(shown) == ["prompt"], "there is one model, and so nothing to choose"
-    assert shown["prompt"]["bold"] > 0.6, "even where the other was used once only"
+    shares = document(here, "plan", "--agent", "smith")["shares"]
+    assert list(shares) == ["prompt"], "there is one model, and so nothing to choose"
+    assert shares["prompt"]["bold"] > 0.6, "even where the other was used once only"
     questions = [said["messages"][1]["content"] for said in server.asked]
     bold = sum(len(made["calls"]) for made in asked if made["choices"]["prompt"]["chosen"] == "bold")
     assert sum("Be bold" in question for question in questions) == bold
@@ -310,15 +310,15 @@ def test_a_repository_has_prompts_of_its_own(toy: Checkout) -> None:
     prompts = toy.path / ".evogit" / "agents" / "prompts"
     prompts.mkdir(parents=True)
     (prompts / "refiner.md").write_text('Make it "better":\n{{ files }}\n')
-    shown = document(toy, "agents", "show", "refiner")
-    assert shown["from"] == ".evogit/agents/prompts/refiner.md"
-    assert shown["keys"]["prompt"]["value"] == 'Make it "better":\n{{ files }}\n'
+    told = document(toy, "agents", "show", "refiner")
+    assert told["from"] == ".evogit/agents/prompts/refiner.md"
+    assert told["keys"]["prompt"]["value"] == 'Make it "better":\n{{ files }}\n'
     several = prompts.parent / "several.toml"
     several.write_text(SMITH.replace('"refiner"', '[\n  "explorer",  # [bold]\n  "refiner",\n]'))
-    shown = document(toy, "agents", "show", "several")
-    assert shown["from"] == ".evogit/agents/several.toml and .evogit/agents/prompts/refiner.md"
+    told = document(toy, "agents", "show", "several")
+    assert told["from"] == ".evogit/agents/several.toml and .evogit/agents/prompts/refiner.md"
     wanted = {"explorer": "explorer", "refiner": 'Make it "better":\n{{ files }}\n'}
-    assert shown["keys"]["prompt"]["value"] == wanted
+    assert told["keys"]["prompt"]["value"] == wanted
     several.write_text(SMITH.replace('"refiner"', '{ quick = "Be quick: {{ files }}\\n", refiner = "refiner" }'))
     said = toy.evogit("agents", "show", "several", expect=2).stderr
     assert "several.toml: write `prompt`, which names 'refiner', as a list of names on lines of its own" in said
