@@ -358,7 +358,7 @@ command = "python bench.py"
     shown = json.loads(repo.evogit("show", merges[0], "--json").stdout)
     made = shown["proposal"]["merge"]
     parents = repo.git("log", "-1", "--format=%P", merges[0]).split()
-    assert made["base"] in repo.git("merge-base", "--all", *parents[:2]).split()
+    assert made["base"] in repo.git("merge-base", "--octopus", "--all", *parents).split()
     values = [json.loads(repo.evogit("show", parent, "--json").stdout)["value"] for parent in parents]
     assert made["values"] == values
     assert "interaction" in repo.evogit("show", merges[0]).stdout

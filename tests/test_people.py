@@ -130,7 +130,10 @@ def test_running_agents_score_what_people_commit(slow: Checkout, start: Callable
     slow.evogit("stop", "--run", "r")
     assert running.wait(60) == 0
     assert show(slow, outside)["proposal"] is None
-    assert sum(len(show(slow, commit)["scores"]) for commit in (first, second)) == 2  # one of two agents, once each
+    once, *same = (len(show(slow, commit)["scores"]) for commit in (first, second, merge))
+    assert once == 1, "one of two agents scores it"
+    assert set(same) <= {0, 1}, "and what has the files of another may have that one's score"
+    assert sum(same) >= 1
     assert status(slow)["problems"] == {}
     # No agent takes a person's branch or candidate for its own.
     assert slow.git("rev-parse", "evogit/r/ada") == merge
