@@ -44,6 +44,7 @@ class Mates:
         self._graph = graph
         self._related: dict[tuple[CommitId, CommitId], CommitId | None] = {}
         self._above: dict[tuple[CommitId, CommitId], bool] = {}
+        self._in_vain: dict[CommitId, list[CommitId]] = {}
         self._touched: dict[CommitId, Mapping[bytes, str]] = {}
         self._found: dict[bool, tuple[tuple[int, int], list[Pair]]] = {}
         self._clean: dict[tuple[CommitId, ...], bool] = {}
@@ -116,6 +117,7 @@ class Mates:
 
     def _find(self, tried: Set[frozenset[CommitId]]) -> list[Pair]:
         pool = self.pool()
+        self._in_vain.clear()
         found = [
             pair
             for number, one in enumerate(pool)
@@ -152,24 +154,31 @@ class Mates:
             return None
         base = self._base(one, other)
         before = graph.value(base) if base else None
-        if base is None or before is None or self._failed_before(one, other) or self._failed_before(other, one):
+        if base is None or before is None:
             return None
         left, right = graph.value(one), graph.value(other)
         better = graph.snapshot.is_better
         if left is None or right is None or not (better(left, before) and better(right, before)):
             return None
+        if self._failed_before(one, other) or self._failed_before(other, one):
+            return None
         return base, left + right - before
 
     def _failed_before(self, one: CommitId, other: CommitId) -> bool:
         """Return whether `one` was merged with an ancestor of `other` in vain: what did not fit then seldom does."""
+        if one not in self._in_vain:
+            self._in_vain[one] = self._mates_in_vain(one)
+        return any(self._is_above(mate, other) for mate in self._in_vain[one])
+
+    def _mates_in_vain(self, one: CommitId) -> list[CommitId]:
+        """Return those it was merged with, alone, where no gain came of it; a good candidate has many children."""
         graph = self._graph
+        found = []
         for child in graph.ancestry.children(one):
-            if graph.value(child) is None or graph.is_gain(child):
-                continue
             mates = [parent for parent in graph.ancestry.parents(child) if parent != one]
-            if len(mates) == 1 and self._is_above(mates[0], other):
-                return True
-        return False
+            if len(mates) == 1 and graph.value(child) is not None and not graph.is_gain(child):
+                found += mates
+        return found
 
     def _is_above(self, one: CommitId, other: CommitId) -> bool:
         key = (one, other)
