@@ -72,8 +72,10 @@ class Phylogeny:
                 known.append(candidate)
             else:
                 stale |= commit in self._values
-        # Parents before children, whichever journal was read first: a score that comes after a child's changes marks.
-        for candidate in sorted(known, key=lambda candidate: self.ancestry.number(candidate.id)):
+        if not self._later:
+            # Parents first, whichever journal was read first: a score that comes after a child's changes marks.
+            known.sort(key=lambda candidate: self.ancestry.number(candidate.id))
+        for candidate in known:
             stale |= self._learn(candidate)
         self._next = len(touched)
         self._read = {}
