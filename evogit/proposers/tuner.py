@@ -60,8 +60,9 @@ class Tuner:
         """
         pools = [(file, _movable(file)) for file in request.files]
         pools = [(file, constants) for file, constants in pools if constants]
+        weights = _weights(request.past)
         for _ in range(_TRIES if pools else 0):
-            move = rng.choices(list(_WEIGHTS), _weights(request.past))[0]
+            move = rng.choices(list(_WEIGHTS), weights)[0]
             step = request.params.get("step", self.step)
             if move is Move.ALONG:
                 advance = request.advance(rng)
@@ -106,11 +107,13 @@ def _movable(file: SourceFile) -> Sequence[Constant]:
 
 def _rewrite(files: Sequence[SourceFile], values: Values) -> dict[RepoPath, bytes | None]:
     """Return the changed files; none at all when one of them would not parse."""
+    own: dict[RepoPath, Values] = {}
+    for constant, value in values.items():
+        own.setdefault(constant.path, {})[constant] = value
     changed: dict[RepoPath, bytes | None] = {}
     for file in files:
-        own = {constant: value for constant, value in values.items() if constant.path == file.path}
-        if own:
-            content = replace_constants(file, own)
+        if file.path in own:
+            content = replace_constants(file, own[file.path])
             if content is None:
                 return {}
             changed[file.path] = content

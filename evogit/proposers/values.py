@@ -72,28 +72,27 @@ def go_along(made: Advance, pools: Sequence[tuple[SourceFile, Sequence[Constant]
     even where lines of both sides would conflict.
     """
     factor = math.exp(_SPREAD * rng.gauss(0, 1)) * (-1 if rng.random() < _BACK else 1)
+    before, after = ({file.path: file for file in side} for side in (made.before, made.after))
     moved: Values = {}
     for file, constants in pools:
-        movable = set(constants)
-        for constant, change in _changes(file, made):
-            if constant in movable:
-                value = constant.value + factor * change
-                moved[constant] = _fit(
-                    constant, math.floor(value + rng.random()) if constant.is_int else value, _DIGITS
-                )
+        for constant, change in _changes(file, before.get(file.path), after.get(file.path), constants):
+            value = constant.value + factor * change
+            moved[constant] = _fit(constant, math.floor(value + rng.random()) if constant.is_int else value, _DIGITS)
     return {constant: value for constant, value in moved.items() if value != constant.value}
 
 
-def _changes(file: SourceFile, made: Advance) -> Iterator[tuple[Constant, float]]:
-    """Yield a file's constants that an advance changed, with their changes; none where it had other constants."""
-    before, after = (next((one for one in side if one.path == file.path), None) for side in (made.before, made.after))
+def _changes(
+    file: SourceFile, before: SourceFile | None, after: SourceFile | None, constants: Sequence[Constant]
+) -> Iterator[tuple[Constant, float]]:
+    """Yield which of a file's constants an advance changed, with their changes; none where the file had others then."""
     if before is None or after is None or before.content == after.content:
         return
     here, old, new = map(find_constants, (file, before, after))
     kinds = [[(constant.name, constant.is_int) for constant in side] for side in (here, old, new)]
     if kinds[0] == kinds[1] == kinds[2]:
+        movable = set(constants)
         for constant, one, other in zip(here, old, new, strict=True):
-            if one.value != other.value:
+            if one.value != other.value and constant in movable:
                 yield constant, other.value - one.value
 
 
