@@ -7,10 +7,11 @@ from random import Random
 from evogit.model import CommitId
 from evogit.phylogeny.graph import Phylogeny
 
-_OWN = 0.5
+OWN = 0.5
 """How often it is the parent's own lineage."""
-_GENERATIONS = (1, 2, 4, 8, 16)
-_GAINS = 32
+GENERATIONS = (1, 2, 4, 8, 16)
+"""Over so many of its own lineage's generations, one number as often as another."""
+GAINS = 32
 """Gains of others are drawn from so many of the best."""
 
 
@@ -20,9 +21,9 @@ def advance(graph: Phylogeny, parent: CommitId, rng: Random) -> tuple[CommitId, 
     They are the parent and an ancestor some generations up, or one of the best gains of the run and its own parent;
     None where there are none.
     """
-    if rng.random() < _OWN:
-        return _own(graph, parent, rng.choice(_GENERATIONS))
-    gains = graph.gains.top(_GAINS)
+    if rng.random() < OWN:
+        return _own(graph, parent, rng.choice(GENERATIONS))
+    gains = graph.gains.top(GAINS)
     after = rng.choice(gains) if gains else None
     parents = graph.ancestry.parents(after) if after else []
     return (parents[0], after) if after and parents else None

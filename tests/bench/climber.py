@@ -8,11 +8,10 @@ from functools import partial
 from random import Random
 
 from evogit.model import Count, Direction, Edit, Measurement, RepoPath, SourceFile
+from evogit.phylogeny.advances import GAINS, GENERATIONS, OWN
 from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Advance, Past, Proposer, Request
 
 _TRIES = 30
-_OWN, _GENERATIONS, _STEPS = 0.5, (1, 2, 4, 8, 16), 32
-"""As agents draw what made the score better, with one lineage for the tree."""
 Files = Mapping[str, bytes]
 
 
@@ -80,11 +79,12 @@ class Climber:
 
 
 def _advance(path: Sequence[Files], rng: Random) -> Advance | None:
+    """Draw what made the score better as agents do, with one lineage for the tree."""
     if len(path) == 1:
         return None
-    if rng.random() < _OWN:
-        return Advance(_sources(path[max(0, len(path) - 1 - rng.choice(_GENERATIONS))]), _sources(path[-1]))
-    after = rng.randrange(max(1, len(path) - _STEPS), len(path))
+    if rng.random() < OWN:
+        return Advance(_sources(path[max(0, len(path) - 1 - rng.choice(GENERATIONS))]), _sources(path[-1]))
+    after = rng.randrange(max(1, len(path) - GAINS), len(path))
     return Advance(_sources(path[after - 1]), _sources(path[after]))
 
 
