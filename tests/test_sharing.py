@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -20,15 +19,13 @@ import psutil
 import pytest
 from conftest import _BENCH, Checkout
 from model_server import KEY, Fault, ModelServer, Say
-from patient import Patient, asking, assert_nowhere, proposals
+from patient import EDIT, SMITH, Patient, asking, assert_nowhere, proposals, shown
 
 from evogit.llm import Caller, Completion, Message
 from evogit.llm.sharing import ask
 from evogit.model_table import ModelUse
 from evogit.sandbox import Handed, Job, Launcher
 
-_NUMBER = re.compile(r"(?m)^A = (-?[\d.]+)$")
-_SMITH = 'summary = "Asks"\nproposer = "model"\nprompt = "refiner"\nrepairs = 0\nselection = "greedy"\n'
 _LONG_S = 600
 _LOOKING = """import os
 for number in os.listdir("/proc/self/fd"):
@@ -50,10 +47,8 @@ class _Thinker:
 
     def __call__(self, number: int, messages: list[dict[str, Any]]) -> Say | Fault:
         self.may_speak.wait(_LONG_S)
-        found = _NUMBER.search(messages[1]["content"])
-        assert found, messages
-        text = f"Subject: Raise A\n\n### `knobs.py`\n<<<<<<< SEARCH\nA = {found[1]}\n=======\n"
-        return Say(f"{text}A = {float(found[1]) + 0.1 + number / 1000:.4f}\n>>>>>>> REPLACE\n")
+        old = shown(messages)
+        return Say(EDIT.format(old=old, new=f"{float(old) + 0.1 + number / 1000:.4f}"))
 
 
 @contextmanager
@@ -61,7 +56,7 @@ def _thinking(toy: Checkout, agents: int, *options: str) -> Iterator[tuple[Patie
     """Give a run all of whose agents have a question open."""
     thinker = _Thinker()
     with ModelServer(thinker) as server:
-        here = asking(toy, server, table={"timeout_s": _LONG_S}, smith=_SMITH)
+        here = asking(toy, server, table={"timeout_s": _LONG_S}, smith=SMITH.replace("repairs = 1", "repairs = 0"))
         started = here.start("run", "--agent", f"smith:{agents}", "--run", "r", *options)
         try:
             evidence.wait_for(lambda: len(server.asked) == agents, "questions", _LONG_S)
