@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
@@ -17,15 +17,16 @@ Files = Mapping[str, bytes]
 
 @dataclass(slots=True)
 class Climber:
-    """A sequential (1+1) climber with the agents' own proposers.
+    """A sequential (1+1) climber with the agents' own proposers, which never measures the same files twice.
 
-    It has all that helps without a family tree: what the lineage's edits recorded, what the evaluator said, what came
-    of earlier edits, and it never measures the same files twice.
+    It knows its parent: what the parent's edit recorded, and what the evaluator said of it. One that `learns` has, as
+    agents do, all else that helps without a family tree: what came of earlier edits, and what made its scores better.
     """
 
     measure: Callable[[Files], Measurement]
     direction: Direction
     proposers: Sequence[Proposer]
+    learns: bool = False
 
     def climb(self, base: Files, evaluations: int, rng: Random) -> list[float | None]:
         """Return the score of every evaluation in turn, the first of them the base's."""
@@ -57,12 +58,10 @@ class Climber:
         self, path: Sequence[Files], here: Measurement, params: Mapping[str, float], seen: set[bytes],
         counts: Mapping[str, Mapping[float, Count]], tried: set[float], rng: Random,
     ) -> tuple[Edit | None, dict[str, bytes]]:  # fmt: skip
-        request = Request(
-            files=_sources(path[-1]),
-            advance=partial(_advance, path),
-            params=params, feedback=here.feedback, instances=here.instances,
-            past=Past(operations=counts[OPERATION], places=counts[PLACE], edits=tried),
-        )  # fmt: skip
+        request = Request(files=_sources(path[-1]), params=params, feedback=here.feedback, instances=here.instances)
+        if self.learns:
+            past = Past(operations=counts[OPERATION], places=counts[PLACE], edits=tried)
+            request = replace(request, advance=partial(_advance, path), past=past)
         for _ in range(_TRIES):
             edit = rng.choice(self.proposers).propose(request, rng)
             if not isinstance(edit, Edit):

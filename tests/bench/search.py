@@ -8,7 +8,8 @@ Agents run on a clock of their own (see `arena`), so that nothing in the table d
 
 `best` is the median over the seeds with the worst and the best; `wins` how often a run ends better than the climber's
 (equal ones count half), over all pairs of seeds; `evaluations` and `time` how many times sooner it reaches the score
-that both reach, by evaluations and by the clock (geometric means over the pairs). Then: merges of a run, and how many
+that both reach, by evaluations and by the clock (geometric means over the pairs). `learner` is wins and evaluations
+against a climber that learns as agents do which edits were worth it. Then: merges of a run, and how many
 of them beat all their parents; candidates with a parent of another agent's; trees measured more than once; the mean
 steps in the tree between two of the 16 best.
 """
@@ -50,7 +51,13 @@ TASKS = {
 }
 """The tasks, and with which proposer the climber does best on each: it is spared the choice that a mix has to make."""
 TEAMS = (1, 4, 8)
+_CLIMBS = 4
+"""Climbers for each seed, so that luck of those that all are measured against matters little."""
 _TOP = 16
+_COLUMNS = (
+    "task", "who", "best (median)", "wins", "evaluations", "time", "learner", "merges, better", "from others", "twice",
+    "apart",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +88,7 @@ def main() -> None:
     first, count = options.first, options.seeds or (5 if options.full else 2)
     evals = options.evals or (600 if options.full else 150)
     print(f"{count} seeds, {evals} evaluations" + (f", mix {' '.join(options.mix)}" if options.mix else ""))
-    print("| task | who | best (median) | wins | evaluations | time | merges, better | from others | twice | apart |")
-    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    print(f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}", flush=True)
     for name in options.tasks:
         _print_task(name, range(first, first + count), evals, options)
 
@@ -90,13 +96,17 @@ def main() -> None:
 def _print_task(name: str, seeds: Sequence[int], evals: int, options: argparse.Namespace) -> None:
     module = importlib.import_module(name)
     folder = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    climbs, direction = [], Direction(module.DIRECTION)
+    direction = Direction(module.DIRECTION)
+    climbs: list[Outcome] = []
+    learners: list[Outcome] = []
     teams: dict[str, list[Outcome]] = {}
     begun = time.monotonic()
     for seed in seeds:
         with tempfile.TemporaryDirectory(dir=folder) as place:
             trial = build(module, Path(place))
-            climbs.append(climbed(trial, TASKS[name], seed, evals))
+            for turn in range(_CLIMBS):
+                climbs.append(climbed(trial, TASKS[name], f"{seed}/{turn}", evals))
+                learners.append(climbed(trial, TASKS[name], f"{seed}/{turn}", evals, learns=True))
         for count in options.teams:
             teams.setdefault(f"{count} agent" + "s" * (count > 1), []).append(
                 _team(module, folder, seed, evals, count, options.mix)
@@ -105,9 +115,8 @@ def _print_task(name: str, seeds: Sequence[int], evals: int, options: argparse.N
             teams.setdefault("best of N", []).append(
                 _team(module, folder, seed, evals, 1, [_always_the_base(TASKS[name][0])])
             )
-    _row(name, "climber", climbs, climbs, direction)
-    for who, outcomes in teams.items():
-        _row(name, who, outcomes, climbs, direction)
+    for who, outcomes in {"climber": climbs, "learner": learners, **teams}.items():
+        _row(name, who, outcomes, climbs, learners, direction)
     print(f"  ({time.monotonic() - begun:.0f} s)", file=sys.stderr, flush=True)
 
 
@@ -116,11 +125,11 @@ def _always_the_base(proposer: str) -> Definition:
     return parse_definition(text.encode(), where="bench")
 
 
-def climbed(trial: Trial, proposers: Sequence[str], seed: int, evals: int) -> Outcome:
-    """Return what the climber does in so many evaluations."""
+def climbed(trial: Trial, proposers: Sequence[str], seed: str, evals: int, *, learns: bool = False) -> Outcome:
+    """Return what the climber does in so many evaluations, or one that learns."""
     made = [assembly.proposer(definitions.find(None, name).definition) for name in proposers]
     base = {path: text.encode() for path, text in trial.module.BASE.items()}
-    found = Climber(trial.measure, trial.direction, made).climb(base, evals, Random(seed))
+    found = Climber(trial.measure, trial.direction, made, learns).climb(base, evals, Random(seed))
     return Outcome(scores=[(float(number), value) for number, value in enumerate(found, 1)])
 
 
@@ -185,11 +194,14 @@ def _seconds(begun: str, at: str) -> float:
     return (datetime.fromisoformat(at) - datetime.fromisoformat(begun)).total_seconds()
 
 
-def _row(name: str, who: str, outcomes: Sequence[Outcome], climbs: Sequence[Outcome], direction: Direction) -> None:
+def _row(
+    name: str, who: str, outcomes: Sequence[Outcome], climbs: Sequence[Outcome], learners: Sequence[Outcome],
+    direction: Direction,
+) -> None:  # fmt: skip
     bests = [best(one, direction) for one in outcomes]
-    pairs = [(one, other) for one in outcomes for other in climbs]
-    wins = statistics.mean(_win(one, other, direction) for one, other in pairs)
-    evaluations, times = (_geometric([_speed(one, other, direction, at) for one, other in pairs]) for at in (0, 1))
+    wins, evaluations = _against(outcomes, climbs, direction)
+    times = _geometric([_speed(one, other, direction, 1) for one in outcomes for other in climbs])
+    learner = "{:.0%}, {:.2f}".format(*_against(outcomes, learners, direction))
     merges = sum(one.merges for one in outcomes)
     well = f"{merges // len(outcomes)}, {sum(one.merged_well for one in outcomes) / merges:.0%}" if merges else "–"
     others, twice, apart = (
@@ -197,7 +209,15 @@ def _row(name: str, who: str, outcomes: Sequence[Outcome], climbs: Sequence[Outc
     )
     own = "| | | |" if math.isnan(others) else f"| {others:.0%} | {twice:.1f} | {apart:.1f} |"
     spread = f"{statistics.median(bests):.4g} ({min(bests):.4g}–{max(bests):.4g})"
-    print(f"| {name} | {who} | {spread} | {wins:.0%} | {evaluations:.2f} | {times:.2f} | {well} {own}", flush=True)
+    speed = f"{evaluations:.2f} | {times:.2f} | {learner}"
+    print(f"| {name} | {who} | {spread} | {wins:.0%} | {speed} | {well} {own}", flush=True)
+
+
+def _against(ours: Sequence[Outcome], theirs: Sequence[Outcome], direction: Direction) -> tuple[float, float]:
+    """Return the share of pairs that end better, and how many times fewer evaluations they needed."""
+    pairs = [(one, other) for one in ours for other in theirs]
+    wins = statistics.mean(_win(one, other, direction) for one, other in pairs)
+    return wins, _geometric([_speed(one, other, direction, 0) for one, other in pairs])
 
 
 def best(outcome: Outcome, direction: Direction) -> float:
