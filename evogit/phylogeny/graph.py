@@ -93,8 +93,10 @@ class Phylogeny:
     def is_gain(self, commit: CommitId) -> bool:
         """Return whether it is scored, at least one parent is, and it beats all parents that are."""
         value = self._values.get(commit)
+        if value is None:
+            return False
         before = [self._values[parent] for parent in self.ancestry.parents(commit) if parent in self._values]
-        return value is not None and bool(before) and all(self.snapshot.is_better(value, than) for than in before)
+        return bool(before) and all(self.snapshot.is_better(value, than) for than in before)
 
     def may_build_on(self, commit: CommitId) -> bool:
         """Return whether it descends from the base and belongs to no pruned lineage."""
@@ -212,9 +214,11 @@ class Phylogeny:
     def _mark(self, commit: CommitId) -> None:
         """Derive from its parents what a commit belongs to."""
         parents = self.ancestry.parents(commit)
-        pruned, promoted = self._judged.get(commit, (False, False))
-        if commit == self.base or any(parent in self._rooted for parent in parents):
+        if commit == self.base or not self._rooted.isdisjoint(parents):
             self._rooted.add(commit)
+        if not self._judged:
+            return  # nothing is pruned or promoted
+        pruned, promoted = self._judged.get(commit, (False, False))
         if pruned or (not promoted and any(parent in self._pruned for parent in parents)):
             self._pruned.add(commit)
         if promoted or any(parent in self._favoured for parent in parents):

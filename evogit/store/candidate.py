@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -41,7 +42,10 @@ class Candidate:
 
     def learn(self, made: Proposal) -> None:
         """Take in how it was made: were there several, every reader must take the same for the first."""
-        known = [self.proposal, *self.later] if self.proposal else []
+        if self.proposal is None:
+            self.proposal = made
+            return
+        known = [self.proposal, *self.later]
         if made not in known:
             self.proposal, *later = sorted([*known, made], key=lambda one: (one.agent, one.seq))
             self.later = tuple(later)
@@ -59,9 +63,10 @@ class Candidate:
 
         Where the evaluator has a judge, it is the rating.
         """
-        values = sorted(
-            score.value for score in self.scores if score.evaluator == evaluator and score.value is not None
-        )
+        values = [score.value for score in self.scores if score.evaluator == evaluator and score.value is not None]
+        if len(values) == 1:
+            return values[0]
+        values.sort()
         if not values:
             return self.ratings.get(evaluator)
         middle = len(values) // 2
@@ -116,8 +121,7 @@ class Candidate:
         return any(score.status is not Status.ERROR for score in self.scores)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One record, and the commit it is about."""
 
     commit: CommitId

@@ -39,6 +39,21 @@ def environment() -> dict[str, str]:
     return kept
 
 
+def command(repo: Repository, arguments: Sequence[str], *, in_work_tree: bool = False) -> list[str]:
+    """Return the words that start `git <arguments>` on the repository; to be run with `environment()`.
+
+    Raises:
+        StorageError: git is missing.
+    """
+    program = shutil.which("git")
+    if program is None:
+        raise StorageError("the git program is not on PATH; install git 2.34 or newer")
+    if in_work_tree and repo.work:
+        # Both are named: GIT_DIR and GIT_WORK_TREE may have said what a search from the folder would not find.
+        return [program, f"--git-dir={repo.raw.path}", f"--work-tree={repo.work}", *arguments]
+    return [program, f"--git-dir={repo.common}", *arguments]
+
+
 def run(
     repo: Repository, arguments: Sequence[str], *, stdin: bytes = b"", timeout: float = 600, in_work_tree: bool = False
 ) -> bytes:
@@ -47,18 +62,10 @@ def run(
     Raises:
         StorageError: git is missing, failed, or took longer.
     """
-    program = shutil.which("git")
-    if program is None:
-        raise StorageError("the git program is not on PATH; install git 2.34 or newer")
-    where, folder = [f"--git-dir={repo.common}"], None
-    if in_work_tree and repo.work:
-        # Both are named: GIT_DIR and GIT_WORK_TREE may have said what a search from the folder would not find.
-        where, folder = [f"--git-dir={repo.raw.path}", f"--work-tree={repo.work}"], repo.work
+    called = command(repo, arguments, in_work_tree=in_work_tree)
+    folder = repo.work if in_work_tree else None
     try:
-        done = subprocess.run(
-            [program, *where, *arguments], input=stdin, capture_output=True, timeout=timeout, env=environment(),
-            cwd=folder,
-        )  # fmt: skip
+        done = subprocess.run(called, input=stdin, capture_output=True, timeout=timeout, env=environment(), cwd=folder)
     except subprocess.TimeoutExpired as error:
         raise StorageError(f"git {arguments[0]} took longer than {timeout:g} s in {repo.common}") from error
     if done.returncode:

@@ -214,7 +214,7 @@ class Ledger:
         for event in events:
             numbered[event.commit].append(event.record)
         tip = self._journal.append(numbered, message=message, signature=self._signature())
-        self._snapshot.take_own(self.writer.agent, tip, self._journal.tree, events)
+        self._snapshot.take_own(self.writer.agent, tip, events)
 
     def _header(self) -> dict[str, Any]:
         writer = self.writer

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import bisect
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
 import pygit2
 
+from evogit.errors import StorageError
 from evogit.model import CommitId
-from evogit.store import objects, trees
+from evogit.store import bulk, objects, trees
 from evogit.store.repository import Repository
 from evogit.store.trees import FILE_MODE, Entry
 
 _HEX = re.compile(rb"[0-9a-f]{40}")
+Folders = Mapping[pygit2.Oid, bytes]
+"""The bytes of folders of notes trees."""
+_NONE: Folders = {}
+_MOST_FOLDERS, _MOST_IN_ALL, _MOST_BYTES = 256, 2**14, 2**16
+"""Folders of one tree and of all, and bytes of one, that are read together; further ones come in their turn, so that
+hostile trees cannot fill the memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoteChange:
+class NoteChange(NamedTuple):
     """A commit whose note differs between two notes trees; None stands for no note."""
 
     commit: CommitId
@@ -49,6 +57,40 @@ def changed(repo: Repository, old: pygit2.Oid | None, new: pygit2.Oid | None) ->
         for commit in dict.fromkeys([*before, *after])
         if before.get(commit) != after.get(commit)
     ]
+
+
+def every(repo: Repository, tree: pygit2.Oid, known: Folders = _NONE) -> list[NoteChange]:
+    """Return what `changed` does for the empty tree and this one, in a third of the time where it looks as we write it.
+
+    `known` are folders that were read already.
+
+    Raises:
+        StorageError: a tree cannot be read or is beyond the limits.
+    """
+    found: list[NoteChange] = []
+    try:
+        for name, entry in trees.parse_tree(_ROOT.checked(trees.read_tree(repo, tree))).items():
+            content = known.get(entry.id)
+            folder = _FOLDER.checked(trees.read_tree(repo, entry.id) if content is None else content)
+            if len(found) + _FOLDER.count(folder) > trees.MAX_ENTRIES:
+                break
+            found += [NoteChange(CommitId((name + rest).decode()), None, oid) for rest, oid in _FOLDER.entries(folder)]
+        else:
+            return found
+    except _OtherShape:
+        pass
+    return changed(repo, None, tree)
+
+
+def folders(repo: Repository, roots: Sequence[pygit2.Oid]) -> Folders:
+    """Return what stands in the folders of notes trees of which all has to be read, as far as git tells that."""
+    wanted: dict[pygit2.Oid, None] = {}
+    for root in roots:
+        with suppress(StorageError):  # `changed` says so
+            entries = list(trees.entries_of(repo, root).values())[:_MOST_FOLDERS]
+            wanted.update((entry.id, None) for entry in entries if entry.mode == trees.TREE_MODE)
+    told = bulk.contents(repo, list(wanted)[:_MOST_IN_ALL], "tree", _MOST_BYTES)
+    return {folder: content for folder, content in zip(wanted, told, strict=False) if content is not None}
 
 
 def find(repo: Repository, tree: pygit2.Oid, commit: CommitId) -> pygit2.Oid | None:
@@ -154,6 +196,16 @@ class _Shape:
         if not self._form.fullmatch(data):
             raise _OtherShape
         return data
+
+    def count(self, data: bytes) -> int:
+        """Return how many entries there are."""
+        return len(data) // self._width
+
+    def entries(self, data: bytes) -> Iterator[tuple[bytes, pygit2.Oid]]:
+        """Yield the names and ids of all entries."""
+        first, last, width = self._name.start, self._name.stop, self._width
+        for at in range(0, len(data), width):
+            yield data[at + first : at + last], pygit2.Oid(raw=data[at + last + 1 : at + width])
 
     def get(self, data: bytes, name: bytes) -> pygit2.Oid | None:
         """Return the id that stands by this name."""

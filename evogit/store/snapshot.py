@@ -1,21 +1,14 @@
-"""What a run's journals say, read incrementally: a cold start reads tips only, a refresh only what differs.
-
-A journal that is broken or hostile is passed over and named in `problems`; it never stops a reader.
-"""
+"""What the journals of a run say of its candidates, ranked for one evaluator."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
 from typing import TypeVar
 
 import pygit2
 
-from evogit.errors import StorageError
 from evogit.model import AgentName, CommitId, Direction, RunName, Status, TreeId
 from evogit.records import (
-    MAX_NOTE_BYTES,
-    AnyRecord,
     Comparison,
     Lesson,
     Proposal,
@@ -23,36 +16,18 @@ from evogit.records import (
     Successor,
     Tombstone,
     Verdict,
-    decode_lines,
 )  # fmt: skip
-from evogit.store import comparing, notes, refs, successors
+from evogit.store import comparing, successors
 from evogit.store.candidate import Candidate, Event, is_same_measurement
-from evogit.store.journal import check_growth
 from evogit.store.ranking import Ranking
+from evogit.store.reading import Reader
 from evogit.store.repository import Repository
 from evogit.store.spending import Spending
 
 _R = TypeVar("_R")
-_LONGEST_WAIT = 1024
+_OF_PRUNING = (Successor, Tombstone)
 _MANY = 500
-"""New records from which all is ranked anew when next asked, which is cheaper than one after another."""
-
-
-@dataclass(slots=True)
-class _Seen:
-    tip: pygit2.Oid
-    tree: pygit2.Oid
-    writers: frozenset[str]
-    """Whose records stand there: the agent's, and of those its journal stands for."""
-
-
-@dataclass(slots=True)
-class _PutOff:
-    """A journal that cannot be read: it may be huge on purpose, so it is tried ever more seldom until its tip moves."""
-
-    tip: pygit2.Oid
-    wait: int = 0
-    left: int = 0
+"""New notes from which all is ranked anew when next asked, which is cheaper than one after another."""
 
 
 class Snapshot:
@@ -85,15 +60,12 @@ class Snapshot:
         self.lessons: list[Lesson] = []
         """What models learned, by anybody; questions that taught nothing are there, too."""
         self.direction = direction
-        self._repo = repo
         self._base = base
         self._until = until
-        self._seen: dict[AgentName, _Seen] = {}
-        self._put_off: dict[AgentName, _PutOff] = {}
+        self._reader = Reader(repo, run, self.problems)
         self._measured: dict[tuple[TreeId, str], CommitId] = {}
         self._by_session: dict[str, int] = {}
         self._next: dict[AgentName, int] = {}
-        self._retired: set[AgentName] = set()
         self._stones: dict[CommitId, dict[str, Tombstone]] = {}
         self._uncounted: dict[tuple[CommitId, str], int] = {}
         self._ranking = Ranking(direction)
@@ -106,7 +78,7 @@ class Snapshot:
     @property
     def agents(self) -> list[AgentName]:
         """The agents whose records were read, by name."""
-        known = self._retired.union(self._seen)
+        known = self._reader.retired.union(self._reader.read)
         return sorted(agent for agent in known if not successors.is_successor(agent))
 
     @property
@@ -174,119 +146,38 @@ class Snapshot:
         Raises:
             StorageError: the refs cannot be listed.
         """
-        events: list[Event] = []
-        present = self._list() if discover else sorted(self._seen)
-        for agent in present:
-            events.extend(self._read_new(agent))
-        if discover and self._retired:
+        present = self._reader.present() if discover else self._reader.read
+        news = self._reader.look(present)
+        self._stale |= sum(len(one.changes) for one in news) > _MANY
+        events = []
+        for one, event in self._reader.records(news):
+            self._learn(event, one.writers)
+            if not isinstance(event.record, _OF_PRUNING):
+                events.append(event)
+        for one in news:
+            self._next.setdefault(one.agent, 0)
+        if discover and self._reader.retired:
             self._let_go(set(present))
         self._rate()
         return events
 
-    def take_own(self, agent: AgentName, tip: pygit2.Oid, tree: pygit2.Oid, events: list[Event]) -> None:
+    def take_own(self, agent: AgentName, tip: pygit2.Oid, events: list[Event]) -> None:
         """Learn what this process just wrote to its own journal, without reading it back."""
-        seen = self._seen.setdefault(agent, _Seen(tip, tree, frozenset((agent,))))
-        seen.tip, seen.tree = tip, tree
+        writers = self._reader.take_own(agent, tip)
         self._next.setdefault(agent, 0)
         for event in events:
-            self._learn(event, seen)
+            self._learn(event, writers)
         self._rate()
 
-    def _list(self) -> list[AgentName]:
-        found = (refs.parse_journal_ref(name) for name in refs.names(self._repo, refs.notes_prefix(self.run)))
-        return sorted(parsed[1] for parsed in found if parsed)
-
-    def _read_new(self, agent: AgentName) -> list[Event]:
-        """Return what is new in one journal; what keeps it from being read is a problem of that journal alone."""
-        name = refs.journal_ref(self.run, agent)
-        tip = None
-        try:
-            tip = refs.read(self._repo, name)
-            if tip is None or self._is_put_off(agent, tip):
-                return []
-            events = self._read_journal(name, agent, tip)
-        except StorageError as error:
-            self.problems[name] = str(error)
-            if tip is not None:
-                known = self._put_off.get(agent)
-                wait = min(_LONGEST_WAIT, 8 * known.wait + 8) if known and known.tip == tip else 0
-                self._put_off[agent] = _PutOff(tip, wait, wait)
-            return []
-        self.problems.pop(name, None)
-        self._put_off.pop(agent, None)
-        return events
-
-    def _is_put_off(self, agent: AgentName, tip: pygit2.Oid) -> bool:
-        known = self._put_off.get(agent)
-        if known is None or known.tip != tip or known.left == 0:
-            return False
-        known.left -= 1
-        return True
-
-    def _read_journal(self, name: str, agent: AgentName, tip: pygit2.Oid) -> list[Event]:
-        seen = self._seen.get(agent)
-        if seen is None:
-            tree = self._repo.commit(CommitId(str(tip))).tree_id
-            changes = notes.changed(self._repo, None, tree)
-            retired = {AgentName(one.of) for one in successors.stands_for(self._repo, agent, tip)}
-            self._retired |= retired
-            seen = _Seen(tip, tree, frozenset((agent, *retired)))
-        elif seen.tip == tip:
-            return []
-        else:
-            changes = check_growth(self._repo, seen.tip, tip)
-            tree = self._repo.commit(CommitId(str(tip))).tree_id
-        writers = seen.writers
-        loose = self._repo.loose() if len(changes) > _MANY else None
-        events = [
-            Event(change.commit, record)
-            for change in changes
-            for record in self._read_note(name, writers, change, loose)
-        ]
-        seen.tip, seen.tree = tip, tree
-        self._seen[agent] = seen
-        self._next.setdefault(agent, 0)
-        self._stale |= len(events) > _MANY
-        for event in events:
-            self._learn(event, seen)
-        return [event for event in events if not isinstance(event.record, Successor | Tombstone)]
-
-    def _read_note(
-        self, name: str, writers: Container[str], change: notes.NoteChange, loose: frozenset[str] | None
-    ) -> Iterator[AnyRecord]:
-        if change.new is None:
-            return
-        try:
-            content = self._note_content(change.new, loose)
-            old = set(self._note_content(change.old, None).splitlines()) if change.old else set()
-        except StorageError as error:
-            self.problems[f"{name}:{change.commit}"] = str(error)
-            return
-        fresh = dict.fromkeys(line for line in content.splitlines() if line not in old)  # a note is a set of lines
-        for record in decode_lines(fresh):
-            if isinstance(record, ValueError):
-                self.problems[f"{name}:{change.commit}"] = f"a line that is no valid record: {record}"
-            elif record.agent not in writers or record.run != self.run:
-                self.problems[f"{name}:{change.commit}"] = (
-                    f"a record of {record.agent!r} in {record.run!r}: not its writer's"
-                )
-            else:
-                yield record
-
-    def _note_content(self, note: pygit2.Oid, loose: frozenset[str] | None) -> bytes:
-        content = self._repo.content(note, "blob", loose=loose)
-        if len(content) > MAX_NOTE_BYTES:
-            raise StorageError(f"a note of {len(content)} bytes; at most {MAX_NOTE_BYTES} are read")
-        return content
-
-    def _learn(self, event: Event, seen: _Seen) -> None:
+    def _learn(self, event: Event, writers: Container[str]) -> None:
         record = event.record
         if self._until is not None and record.seq >= self._until.get(record.agent, 0):
             return
         writer = AgentName(record.agent)
-        self._next[writer] = max(self._next.get(writer, 0), record.seq + 1)
-        if isinstance(record, Successor | Tombstone):
-            if isinstance(record, Tombstone) and record.of in seen.writers:
+        if record.seq >= self._next.get(writer, 0):
+            self._next[writer] = record.seq + 1
+        if isinstance(record, _OF_PRUNING):
+            if isinstance(record, Tombstone) and record.of in writers:
                 self._bury(record)
             return
         self.touched.append(event.commit)
@@ -294,9 +185,10 @@ class Snapshot:
         if candidate is None:
             candidate = self.candidates[event.commit] = Candidate(event.commit)
         if isinstance(record, Score):
-            if any(known == record or is_same_measurement(known, record) for known in candidate.scores):
+            known = candidate.scores
+            if known and any(one == record or is_same_measurement(one, record) for one in known):
                 return
-            candidate.scores.append(record)
+            known.append(record)
             self._count(event.commit, record.agent)
             self._by_session[record.session] = self._by_session.get(record.session, 0) + 1
             if record.status is not Status.ERROR:
@@ -325,7 +217,9 @@ class Snapshot:
             self._add(candidate.leases, record)
 
     def _add(self, known: list[_R], record: _R) -> None:
-        if not self._retired or record not in known:  # it may stand in an old journal and in the one that stands for it
+        if (
+            not self._reader.retired or record not in known
+        ):  # it may stand in an old journal and in the one that stands for it
             known.append(record)
 
     def _count(self, commit: CommitId, agent: str) -> None:
@@ -353,9 +247,7 @@ class Snapshot:
 
     def _let_go(self, present: set[AgentName]) -> None:
         """Forget candidates that were dropped, once no journal speaks of them any more."""
-        vanished = self._retired.intersection(self._seen) - present
-        for agent in vanished:
-            del self._seen[agent]
+        vanished = self._reader.forget_gone(present)
         for commit, stones in self._stones.items() if vanished else ():
             found = self.candidates.get(commit)
             if found is None or not vanished & stones.keys():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import pygit2
@@ -38,8 +39,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     id: pygit2.Oid
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One path that differs between two trees; None stands for absent."""
 
     path: bytes
