@@ -113,6 +113,9 @@ def test_a_journal_that_did_not_only_grow_is_not_followed(
     with pytest.raises(RefMoved):
         _append(repo, journal, commits[0], 9)
     assert toy.git("rev-parse", _REF) == new
+    toy.git("update-ref", _REF, str(tips[-1]))
+    known.refresh()
+    assert known.problems == {}
 
 
 def _on_top(toy: Checkout, tips: list[pygit2.Oid], tree: str) -> str:

@@ -86,7 +86,7 @@ def folders(repo: Repository, roots: Sequence[pygit2.Oid]) -> Folders:
     """Return what stands in the folders of notes trees of which all has to be read, as far as git tells that."""
     wanted: dict[pygit2.Oid, None] = {}
     for root in roots:
-        with suppress(StorageError):  # `changed` says so
+        with suppress(StorageError):  # `every` says so
             entries = list(trees.entries_of(repo, root).values())[:_MOST_FOLDERS]
             wanted.update((entry.id, None) for entry in entries if entry.mode == trees.TREE_MODE)
     told = bulk.contents(repo, list(wanted)[:_MOST_IN_ALL], "tree", _MOST_BYTES)

@@ -62,7 +62,7 @@ class Reader:
         """Agents for whose journals another one stands."""
 
     @property
-    def read(self) -> list[AgentName]:
+    def known(self) -> list[AgentName]:
         """The journals that were read, by their agents' names."""
         return sorted(self._seen)
 
@@ -100,8 +100,7 @@ class Reader:
                     for record in self._of_note(name, one, change, next(contents)):
                         yield one, Event(change.commit, record)
             self._seen[one.agent] = _Seen(one.tip, one.writers)
-            self._problems.pop(name, None)
-            self._put_off.pop(one.agent, None)
+            self._is_well(one.agent)
 
     def take_own(self, agent: AgentName, tip: pygit2.Oid) -> frozenset[str]:
         """Take a journal of this process as read up to its new tip, and return whose records stand there."""
@@ -118,13 +117,21 @@ class Reader:
 
     def _moved(self, agent: AgentName) -> pygit2.Oid | None:
         """Return the tip of a journal that is to be read."""
+        name = refs.journal_ref(self._run, agent)
         try:
-            tip = refs.read(self._repo, refs.journal_ref(self._run, agent))
+            tip = refs.read(self._repo, name)
         except StorageError as error:
-            self._problems[refs.journal_ref(self._run, agent)] = str(error)
+            self._problems[name] = str(error)
             return None
         seen = self._seen.get(agent)
-        return None if tip is None or self._waits(agent, tip) or (seen and seen.tip == tip) else tip
+        if seen and seen.tip == tip:
+            self._is_well(agent)  # it may have come back to where it was
+            return None
+        return None if tip is None or self._waits(agent, tip) else tip
+
+    def _is_well(self, agent: AgentName) -> None:
+        self._problems.pop(refs.journal_ref(self._run, agent), None)
+        self._put_off.pop(agent, None)
 
     def _waits(self, agent: AgentName, tip: pygit2.Oid) -> bool:
         known = self._put_off.get(agent)

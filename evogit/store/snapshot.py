@@ -78,7 +78,7 @@ class Snapshot:
     @property
     def agents(self) -> list[AgentName]:
         """The agents whose records were read, by name."""
-        known = self._reader.retired.union(self._reader.read)
+        known = self._reader.retired.union(self._reader.known)
         return sorted(agent for agent in known if not successors.is_successor(agent))
 
     @property
@@ -146,7 +146,7 @@ class Snapshot:
         Raises:
             StorageError: the refs cannot be listed.
         """
-        present = self._reader.present() if discover else self._reader.read
+        present = self._reader.present() if discover else self._reader.known
         news = self._reader.look(present)
         self._stale |= sum(len(one.changes) for one in news) > _MANY
         events = []
@@ -217,9 +217,8 @@ class Snapshot:
             self._add(candidate.leases, record)
 
     def _add(self, known: list[_R], record: _R) -> None:
-        if (
-            not self._reader.retired or record not in known
-        ):  # it may stand in an old journal and in the one that stands for it
+        # It may stand in an old journal and in the one that stands for it.
+        if not self._reader.retired or record not in known:
             known.append(record)
 
     def _count(self, commit: CommitId, agent: str) -> None:
