@@ -31,7 +31,7 @@ def test_a_definition_of_the_repository_travels_with_the_run(
 ) -> None:
     """Frozen when the run begins: another clone, which has no such file, makes its plans again and runs it."""
     _put(toy, ".evogit/agents/mine.toml")
-    toy.evogit("run", "--agent", "mine", "--evals", "6", "--run", "r")
+    toy.evogit("run", "--agent", "mine", "--evals", "6", "--run", "r", "--seed", "1")  # another one may gain nothing
     assert toy.git("cat-file", "blob", "refs/evogit/r/task:agents/mine.toml") == _MINE.strip()
     found = json.loads(toy.evogit("show", "--json").stdout)["proposal"]
     assert found["use"] == "mine"
