@@ -139,7 +139,8 @@ def _environment(caller: Mapping[str, str], root: Path) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "TZ": "UTC",
         **kept,
-        RESULT: f"{root}.result",
+        # What is left of a killed agent's setup is known by this; another agent begins it anew in the same folder.
+        RESULT: f"{root}.{os.getpid()}.result",
         "PIP_REQUIRE_VIRTUALENV": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PYTHONNOUSERSITE": "1",
