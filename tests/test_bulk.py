@@ -31,8 +31,8 @@ def repo(toy: Checkout) -> Repository:
     return open_repository(toy.path)
 
 
-def _blobs(repo: Repository, seed: str = "blobs") -> list[pygit2.Oid]:
-    rng = Random(seed)
+def _blobs(repo: Repository) -> list[pygit2.Oid]:
+    rng = Random("blobs")
     return [repo.raw.create_blob(rng.randbytes(rng.choice((0, 1, 60, 5_000)))) for _ in range(_COUNT)]
 
 

@@ -42,14 +42,14 @@ class Ancestry:
     def add(self, commit: CommitId, parents: Sequence[CommitId]) -> None:
         """Take in a commit whose parents are all known."""
         number = len(self._ids)
-        known = [self._numbers[parent] for parent in (dict.fromkeys(parents) if len(parents) > 1 else parents)]
+        known = [self._numbers[parent] for parent in dict.fromkeys(parents)]
         self._ids.append(commit)
         self._numbers[commit] = number
         self._first.append(known[0] if known else _NONE)
         self._second.append(known[1] if len(known) > 1 else _NONE)
         if len(known) > 2:
             self._more[number] = tuple(known[2:])
-        self._generation.append(1 + max([self._generation[parent] for parent in known], default=-1))
+        self._generation.append(1 + max((self._generation[parent] for parent in known), default=-1))
         self._last_edge.append(_NONE)
         for parent in known:
             self._edge_child.append(number)

@@ -63,10 +63,9 @@ class Candidate:
 
         Where the evaluator has a judge, it is the rating.
         """
-        values = [score.value for score in self.scores if score.evaluator == evaluator and score.value is not None]
-        if len(values) == 1:
-            return values[0]
-        values.sort()
+        values = sorted(
+            score.value for score in self.scores if score.evaluator == evaluator and score.value is not None
+        )
         if not values:
             return self.ratings.get(evaluator)
         middle = len(values) // 2

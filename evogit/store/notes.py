@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -82,7 +82,7 @@ def every(repo: Repository, tree: pygit2.Oid, known: Folders = _NONE) -> list[No
     return changed(repo, None, tree)
 
 
-def folders(repo: Repository, roots: Sequence[pygit2.Oid]) -> Folders:
+def folders(repo: Repository, roots: Iterable[pygit2.Oid]) -> Folders:
     """Return what stands in the folders of notes trees of which all has to be read, as far as git tells that."""
     wanted: dict[pygit2.Oid, None] = {}
     for root in roots:

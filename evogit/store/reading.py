@@ -7,16 +7,17 @@ what records mean for a candidate.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pygit2
 
 from evogit.errors import StorageError
-from evogit.model import AgentName, CommitId, RunName
+from evogit.model import AgentName, RunName
 from evogit.records import MAX_NOTE_BYTES, AnyRecord, decode_lines
 from evogit.store import bulk, notes, refs, successors
 from evogit.store.candidate import Event
-from evogit.store.journal import check_growth
+from evogit.store.journal import check_growth, tree_of
 from evogit.store.repository import Repository
 
 _LONGEST_WAIT = 1024
@@ -78,8 +79,7 @@ class Reader:
     def look(self, agents: Iterable[AgentName]) -> list[News]:
         """Return what is new in journals; what keeps one from being read is a problem of that journal alone."""
         moved = [(agent, tip) for agent in agents if (tip := self._moved(agent)) is not None]
-        first = [tree for agent, tip in moved if agent not in self._seen and (tree := self._tree(tip)) is not None]
-        folders = notes.folders(self._repo, first) if first else {}
+        folders = notes.folders(self._repo, self._trees(tip for agent, tip in moved if agent not in self._seen))
         found = []
         for agent, tip in moved:
             try:
@@ -146,17 +146,16 @@ class Reader:
         wait = min(_LONGEST_WAIT, 8 * known.wait + 8) if known and known.tip == tip else 0
         self._put_off[agent] = _PutOff(tip, wait, wait)
 
-    def _tree(self, tip: pygit2.Oid) -> pygit2.Oid | None:
-        try:
-            return self._repo.commit(CommitId(str(tip))).tree_id
-        except StorageError:
-            return None
+    def _trees(self, tips: Iterable[pygit2.Oid]) -> Iterator[pygit2.Oid]:
+        for tip in tips:
+            with suppress(StorageError):  # `_news` says so
+                yield tree_of(self._repo, tip)
 
     def _news(self, agent: AgentName, tip: pygit2.Oid, folders: notes.Folders) -> News:
         seen = self._seen.get(agent)
         if seen is not None:
             return News(agent, tip, seen.writers, check_growth(self._repo, seen.tip, tip))
-        changes = notes.every(self._repo, self._repo.commit(CommitId(str(tip))).tree_id, folders)
+        changes = notes.every(self._repo, tree_of(self._repo, tip), folders)
         retired = {AgentName(one.of) for one in successors.stands_for(self._repo, agent, tip)}
         self.retired |= retired
         return News(agent, tip, frozenset((agent, *retired)), changes)

@@ -185,10 +185,9 @@ class Snapshot:
         if candidate is None:
             candidate = self.candidates[event.commit] = Candidate(event.commit)
         if isinstance(record, Score):
-            known = candidate.scores
-            if known and any(one == record or is_same_measurement(one, record) for one in known):
+            if any(known == record or is_same_measurement(known, record) for known in candidate.scores):
                 return
-            known.append(record)
+            candidate.scores.append(record)
             self._count(event.commit, record.agent)
             self._by_session[record.session] = self._by_session.get(record.session, 0) + 1
             if record.status is not Status.ERROR:
