@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,9 @@ FILES = {
     "evogit.toml": CONFIG.replace("python bench.py", "sh score.sh").replace("knobs.py", "knob.txt"),
 }
 _EVALUATOR = "e" * 64
+_WRITTEN = itertools.count()
+"""What makes each candidate of a pen another one: a name that is let go begins at its first number again, maybe in the
+same second, and the same commit would come of it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Clone:
         tree = TreeId(str(self.repo.commit(base).tree_id))
         for _ in range(count):
             seq = snapshot.next_seq(name)
-            changed = trees.with_files(self.repo, tree, {RepoPath("knob.txt"): f"level = {seq} {name}\n".encode()})
+            content = f"level = {seq} {name} {next(_WRITTEN)}\n"
+            changed = trees.with_files(self.repo, tree, {RepoPath("knob.txt"): content.encode()})
             plan = Plan(operator=Operator.MUTATE, parents=(CommitId(base),), seed=seq)
             commit = ledger.candidate(changed, plan, f"{name} writes {seq}")
             measured = Measurement(status=Status.OK, value=float(seq))
