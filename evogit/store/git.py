@@ -30,6 +30,7 @@ def environment() -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_FLUSH": "0",  # or rev-list and log write every line by itself into a pipe
         "GIT_PAGER": "cat",
         "LC_ALL": "C",
         "GIT_CONFIG_COUNT": str(len(_SETTINGS)),
