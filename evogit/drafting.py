@@ -16,7 +16,7 @@ from evogit.merging import combine
 from evogit.merging.combine import meeting_point
 from evogit.model import CommitId, Craft, Edit, Operator, Plan, RepoPath, SourceFile, TreeId
 from evogit.phylogeny import Phylogeny, Trials, advance, askings
-from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Advance, Answer, Past, Proposer, Request, Resting
+from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Advance, Answer, Past, Proposer, Request, Resting, Turn
 from evogit.records import MAX_SIZE, Call, Choice, Merge, Score
 from evogit.store import commits, definitions, merge, trees
 from evogit.store.merge import Merged
@@ -68,11 +68,12 @@ class Useless:
 class Means:
     """What a proposer may do while it is at work: look how much may still be spent, and have a draft measured.
 
-    `attempt` returns the score, or why there is none.
+    `attempt` returns the score, or why there is none. `turn` looks which files are this agent's for the moment.
     """
 
     left_usd: Callable[[], float]
     attempt: Callable[[Plan, Draft], Score | str]
+    turn: Callable[[], Turn] = Turn
 
 
 class Drafter:
@@ -275,6 +276,7 @@ class Drafter:
             feedback=said.feedback if said else "",
             instances=said.instances if said else {},
             advance=partial(self._advance, commit),
+            turn=self._means.turn(),
             parent=commit,
             family=self._graph,
             past=Past(

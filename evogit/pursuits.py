@@ -9,11 +9,11 @@ from math import inf
 from evogit.asking import Flights, Landed
 from evogit.drafting import Draft, Drafter, Means, Useless
 from evogit.errors import ProposerBroken
-from evogit.model import AgentName, Operator, Plan
+from evogit.model import PEOPLE, AgentName, Operator, Plan
 from evogit.parts import Outcome, Parts, World
 from evogit.phylogeny import Phylogeny
 from evogit.planning import Planner, seed_of
-from evogit.proposers.protocol import Resting
+from evogit.proposers.protocol import Resting, Turn
 from evogit.records import Score
 from evogit.store.holds import Holds
 from evogit.store.repository import Repository
@@ -24,6 +24,9 @@ _PATIENCE_S = 5.0
 """How long answers are waited for that nobody needs any more, since what they cost is worth knowing."""
 _IN_VAIN_IN_A_ROW = 5
 """Proposals that cost something and came to nothing, after which an agent spends no more."""
+
+_IN_ONE_TURN = 4
+"""Plans after which an agent turns to other files: a few in a row build on what came of those before."""
 
 Drafted = Draft | Useless | Resting | None
 
@@ -53,7 +56,9 @@ class Pursuits:
             RepositoryError, StorageError: the run's private folder cannot be written.
         """
         self._graph, self._limits, self._world = graph, parts.limits, world
-        self.drafter = Drafter(repo, task, graph, parts.proposer, Means(left_usd=self.left_usd, attempt=attempt))
+        self._agent = agent
+        means = Means(left_usd=self.left_usd, attempt=attempt, turn=self.turn)
+        self.drafter = Drafter(repo, task, graph, parts.proposer, means)
         self._planner = Planner(repo, graph, parts.policy)
         holds = Holds(repo, task.run, agent) if parts.limits.has_budget else None
         self._flights = Flights[Start | None, Drafted](parts.models, parts.concurrency, holds)
@@ -74,6 +79,11 @@ class Pursuits:
         unseen = self._flights.unseen_usd()  # first: what is paid meanwhile is counted twice, and not at all otherwise
         self._graph.snapshot.refresh()
         return self._limits.left_usd(self._graph.snapshot) - unseen
+
+    def turn(self) -> Turn:
+        """Return which files are this agent's for its next few plans: by its place among all, and how far it is."""
+        known = {agent for agent in self._graph.snapshot.agents if not agent.startswith(PEOPLE)} | {self._agent}
+        return Turn(sorted(known).index(self._agent) + self.tried // _IN_ONE_TURN, len(known))
 
     def is_due(self, waiting: int) -> bool:
         """Return whether an agent of several questions at a time has something to take up or to ask.
@@ -148,6 +158,7 @@ class Pursuits:
         self._graph.refresh()
         self.seen = self._graph.snapshot.seen()  # now: while a model answers, or the budget is looked at, more is known
         plan = self._planner.plan(self.seed(agent))
+        self._agent = agent
         self.tried += 1
         if plan is None or any(_is_same_merge(plan, start.plan) for start in self._flights.about if start):
             return Landed(None, None)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 import pytest
+from clones import Clone
 from conftest import CONFIG, Checkout
+
+from evogit.model import RunName
+from evogit.store.repository import open_repository
 
 _SHELL = 'read -r _ _ level < knob.txt; echo "{\\"score\\": $level}" > "$EVOGIT_RESULT"\n'
 
@@ -45,6 +52,29 @@ def test_no_tree_is_measured_twice_by_choice(quick: Checkout) -> None:
     repeated = [agents for agents in by_tree.values() if len(agents) > 1]
     assert all(len(agents) == len(set(agents)) for agents in repeated)
     assert len(repeated) < len(by_tree) / 4
+
+
+def test_a_tuner_shares_the_files_out_with_other_agents(quick: Checkout) -> None:
+    for number in range(4):
+        (quick.path / f"part{number}.conf").write_text("level = 3.5\n")
+    sums = 'awk \'{ s += $3 } END { print "{\\"score\\": " s "}" }\' part*.conf > "$EVOGIT_RESULT"\n'
+    (quick.path / "score.sh").write_text(sums)
+    config = (quick.path / "evogit.toml").read_text()
+    (quick.path / "evogit.toml").write_text(config.replace('"knob.txt"', '"/part*.conf"'))
+    quick.commit("parts")
+    same = {}
+    for run, others in (("alone", 0), ("shared", 3)):
+        quick.evogit("run", "-n", "1", "--evals", "1", "--new", "--run", run)
+        pens = Clone(quick, open_repository(quick.path))
+        for number in range(others):
+            pens.write(1, number=number, run=RunName(run))
+        quick.evogit("run", "-n", "1", "--evals", "100", "--seed", "3", "--run", run)
+        found = [re.findall(r"part\d", row["subject"]) for row in _log(quick, run) if row["agent"].startswith("tuner")]
+        files = [parts[0] for parts in found if len(parts) == 1]
+        assert set(files) == {f"part{number}" for number in range(4)}
+        same[run] = fmean(one == other for one, other in pairwise(files))
+    # Drawn at random, one edit in four is of the file of the one before.
+    assert same["alone"] < 0.4 < same["shared"], same
 
 
 @pytest.mark.heavy

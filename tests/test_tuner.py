@@ -12,6 +12,7 @@ import tomllib
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from statistics import median
 
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 from evogit.model import Count, Edit, RepoPath, SourceFile
 from evogit.proposers.numbers import LIMIT, find_constants
-from evogit.proposers.protocol import Advance, Past, Request
+from evogit.proposers.protocol import Advance, Past, Request, Turn
 from evogit.proposers.tuner import Tuner
 from evogit.proposers.values import Move
 
@@ -209,6 +210,21 @@ def test_moves_that_yield_are_made_more_often() -> None:
     ops = Counter(edit.params["op"] for seed in range(400) if (edit := Tuner().propose(request, Random(seed))))
     assert ops[100 + Move.SOME] > 240
     assert min(ops[100 + move] for move in (Move.ONE, Move.ALL, Move.BOLD)) > 0, "none is given up for good"
+
+
+def test_files_are_mostly_changed_by_those_whose_turn_it_is() -> None:
+    files = {f"part{number}.conf": "a = 1.5\nb = 2.5\n" for number in range(4)}
+    drawn: dict[int, Counter[str]] = {}
+    for number in range(8):
+        asked = replace(request(files), turn=Turn(number, 8))
+        edits = [Tuner().propose(asked, Random(seed)) for seed in range(200)]
+        drawn[number] = Counter(path for edit in edits if edit for path in edit.files)
+    for number, paths in drawn.items():
+        own, rest = paths.pop(f"part{number % 4}.conf"), paths
+        assert own > 4 * max(rest.values())  # eight agents with four files: two of them take each
+        assert len(rest) == 3  # constants of different files may belong together
+    alone = [Tuner().propose(request(files), Random(seed)) for seed in range(200)]
+    assert {path for edit in alone if edit for path in edit.files} == set(files)
 
 
 def test_a_whole_number_leaves_zero_for_every_order_of_size() -> None:

@@ -62,6 +62,18 @@ class Advance:
     after: Sequence[SourceFile]
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Which files an agent should rather change for the moment: of each `among` in their order, that with this number.
+
+    Agents that know of each other have different numbers, and the numbers change as they go on. They so change
+    different files at the same time, and what gets better side by side can come together.
+    """
+
+    number: int = 0
+    among: int = 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What a proposer is given: the parent's editable text files, and what the parent's own operator recorded.
@@ -71,6 +83,7 @@ class Request:
     looks at more than the files, `question` writes what a model is asked from a template, in at most so many tokens.
     `left_usd` looks how much of the budget is left, and `refusal` says why an edit may not become a candidate. `seed`
     is the plan's, and `askings` looks what came of asking models so far, by anybody.
+    `turn` says which of many files are this agent's for the moment.
     `attempt` measures an edit that a model had part in, as a candidate that is recorded whatever is proposed in the
     end, and returns its score, or why it was not measured.
     """
@@ -81,6 +94,7 @@ class Request:
     instances: Mapping[str, float] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
     advance: Callable[[Random], Advance | None] = _no_advance
+    turn: Turn = Turn()
     parent: CommitId | None = None
     family: Phylogeny | None = None
     question: Callable[[str, int], str] = _no_question

@@ -13,7 +13,7 @@ from random import Random
 from evogit import marked
 from evogit.model import Count, Edit, RepoPath, SourceFile
 from evogit.proposers.numbers import Constant, find_constants, replace_constants
-from evogit.proposers.protocol import OPERATION, Past, Request
+from evogit.proposers.protocol import OPERATION, Past, Request, Turn
 from evogit.proposers.subjects import MAX_SUBJECT, clean, place
 from evogit.proposers.values import Move, Values, draw_step, draw_values, go_along
 
@@ -29,6 +29,8 @@ _OPERATION = 100
 """What is added to a move's number to make an operation's that no other proposer uses."""
 _PRIOR = 20
 """Tries that are worth as much as what is known of a move beforehand: that it yields as often as all do."""
+_IN_TURN = 0.8
+"""How often only files are changed whose turn it is: constants of different files may belong together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +60,8 @@ class Tuner:
         Raises:
             Nothing.
         """
-        pools = [(file, _movable(file)) for file in request.files]
-        pools = [(file, constants) for file, constants in pools if constants]
+        movable = [(file, _movable(file)) for file in request.files]
+        pools = _in_turn([(file, constants) for file, constants in movable if constants], request.turn, rng)
         weights = _weights(request.past)
         for _ in range(_TRIES if pools else 0):
             move = rng.choices(list(_WEIGHTS), weights)[0]
@@ -90,6 +92,14 @@ def _weights(past: Past) -> list[float]:
         weight * (count.improved + _PRIOR * usual) / (count.tried + _PRIOR)
         for weight, count in zip(_WEIGHTS.values(), counts, strict=True)
     ]
+
+
+def _in_turn(pools: _Pools, turn: Turn, rng: Random) -> _Pools:
+    """Return the files whose turn it is, or now and then all."""
+    among = min(turn.among, len(pools))
+    if among < 2 or rng.random() >= _IN_TURN:
+        return pools
+    return pools[turn.number % among :: among]
 
 
 def _drawn(move: Move, pools: _Pools, rng: Random) -> Sequence[Constant]:
