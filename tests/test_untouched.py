@@ -326,8 +326,11 @@ def check_candidates(here: Checkout, result: dict[str, Any], editable: Collectio
     log = document(here, "log", "--all")["log"]
     assert len(log) == result["evaluations"]
     assert {row["status"] for row in log} == {"ok"}
-    candidates = {row["commit"] for row in log} - {base}
-    assert len(candidates) >= 5
+    scored = [row["commit"] for row in log]
+    candidates = set(scored) - {base}
+    # Two agents that claim the base in the same moment may both score it; the others' evaluations are of others.
+    assert scored.count(base) <= 2
+    assert len(candidates) >= 6 - scored.count(base)
     allowed = {os.fsencode(name).decode("utf-8", "replace") for name in editable}
     for candidate in candidates:
         *found, end = here.git("--no-replace-objects", "diff-tree", "-r", "-z", "--raw", base, candidate).split("\0")
