@@ -68,12 +68,11 @@ class Useless:
 class Means:
     """What a proposer may do while it is at work: look how much may still be spent, and have a draft measured.
 
-    `attempt` returns the score, or why there is none. `turn` looks which files are this agent's for the moment.
+    `attempt` returns the score, or why there is none.
     """
 
     left_usd: Callable[[], float]
     attempt: Callable[[Plan, Draft], Score | str]
-    turn: Callable[[], Turn] = Turn
 
 
 class Drafter:
@@ -97,9 +96,10 @@ class Drafter:
         self._minimizer = Minimizer(differences, graph.snapshot)
         self._trials = Trials(graph, counted=(OPERATION, PLACE), edit=EDIT)
 
-    def draft(self, plan: Plan) -> Talk[Draft | Useless | Resting | None]:
+    def draft(self, plan: Plan, turn: Turn) -> Talk[Draft | Useless | Resting | None]:
         """Return what comes of a plan, a model asked on the way; None: its operator found nothing to change this time.
 
+        `turn` says which files the agent should rather change.
         A parent that cannot be read is discarded from the snapshot.
 
         Raises:
@@ -108,11 +108,11 @@ class Drafter:
         # Its own generator: what is drawn for an edit does not depend on how much the choice of parents has drawn.
         rng = Random(f"{plan.seed}/draft")
         if plan.craft is Craft.CROSS:
-            return (yield from self._cross(plan, rng))
+            return (yield from self._cross(plan, rng, turn))
         if plan.operator is Operator.MERGE:
             return self._merge(plan, rng)
         # Where no hunk can be moved, the proposer makes something of the same parent.
-        return self._move(plan, rng) or (yield from self._mutate(plan, rng))
+        return self._move(plan, rng) or (yield from self._mutate(plan, rng, turn))
 
     def follow(self, task: Task) -> None:
         """Go by what people say of the task now."""
@@ -130,7 +130,7 @@ class Drafter:
         except StorageError:
             return None  # it only decides between equals
 
-    def _mutate(self, plan: Plan, rng: Random) -> Talk[Draft | Useless | Resting | None]:
+    def _mutate(self, plan: Plan, rng: Random, turn: Turn) -> Talk[Draft | Useless | Resting | None]:
         commit = plan.parents[0]
         try:
             tree = self._tree(commit)
@@ -157,7 +157,8 @@ class Drafter:
 
         request = replace(
             self._request(commit, files), refusal=refusal, left_usd=self._means.left_usd, question=question,
-            attempt=attempt, seed=plan.seed, askings=lambda: askings(self._graph, definitions.tools(self._task)),
+            attempt=attempt, seed=plan.seed, turn=turn,
+            askings=lambda: askings(self._graph, definitions.tools(self._task)),
         )  # fmt: skip
         if isinstance(self._proposer, ModelProposer):
             found = yield from self._proposer.talk(request, rng)
@@ -189,7 +190,7 @@ class Drafter:
             choices=answer.choices,
         )
 
-    def _cross(self, plan: Plan, rng: Random) -> Talk[Draft | Useless | Resting | None]:
+    def _cross(self, plan: Plan, rng: Random, turn: Turn) -> Talk[Draft | Useless | Resting | None]:
         """Return the proposer's merge; while no model answers, what its fallback makes of the first parent alone."""
         for commit in plan.parents[1:]:
             try:
@@ -197,7 +198,7 @@ class Drafter:
             except StorageError as error:
                 self._graph.snapshot.discard(commit, str(error))
                 return None
-        found = yield from self._mutate(plan, rng)
+        found = yield from self._mutate(plan, rng, turn)
         if not isinstance(found, Draft):
             return found
         if not any(call.outcome == "ok" for call in found.calls):
@@ -276,7 +277,6 @@ class Drafter:
             feedback=said.feedback if said else "",
             instances=said.instances if said else {},
             advance=partial(self._advance, commit),
-            turn=self._means.turn(),
             parent=commit,
             family=self._graph,
             past=Past(

@@ -56,9 +56,7 @@ class Pursuits:
             RepositoryError, StorageError: the run's private folder cannot be written.
         """
         self._graph, self._limits, self._world = graph, parts.limits, world
-        self._agent = agent
-        means = Means(left_usd=self.left_usd, attempt=attempt, turn=self.turn)
-        self.drafter = Drafter(repo, task, graph, parts.proposer, means)
+        self.drafter = Drafter(repo, task, graph, parts.proposer, Means(left_usd=self.left_usd, attempt=attempt))
         self._planner = Planner(repo, graph, parts.policy)
         holds = Holds(repo, task.run, agent) if parts.limits.has_budget else None
         self._flights = Flights[Start | None, Drafted](parts.models, parts.concurrency, holds)
@@ -79,11 +77,6 @@ class Pursuits:
         unseen = self._flights.unseen_usd()  # first: what is paid meanwhile is counted twice, and not at all otherwise
         self._graph.snapshot.refresh()
         return self._limits.left_usd(self._graph.snapshot) - unseen
-
-    def turn(self) -> Turn:
-        """Return which files are this agent's for its next few plans: by its place among all, and how far it is."""
-        known = {agent for agent in self._graph.snapshot.agents if not agent.startswith(PEOPLE)} | {self._agent}
-        return Turn(sorted(known).index(self._agent) + self.tried // _IN_ONE_TURN, len(known))
 
     def is_due(self, waiting: int) -> bool:
         """Return whether an agent of several questions at a time has something to take up or to ask.
@@ -158,11 +151,15 @@ class Pursuits:
         self._graph.refresh()
         self.seen = self._graph.snapshot.seen()  # now: while a model answers, or the budget is looked at, more is known
         plan = self._planner.plan(self.seed(agent))
-        self._agent = agent
         self.tried += 1
         if plan is None or any(_is_same_merge(plan, start.plan) for start in self._flights.about if start):
             return Landed(None, None)
-        return self._flights.launch(Start(plan, self.seen), self.drafter.draft(plan))
+        return self._flights.launch(Start(plan, self.seen), self.drafter.draft(plan, self._turn(agent)))
+
+    def _turn(self, agent: AgentName) -> Turn:
+        """Return which files are an agent's for its next few plans: by its place among all, and how far it is."""
+        known = {one for one in self._graph.snapshot.agents if not one.startswith(PEOPLE)} | {agent}
+        return Turn(sorted(known).index(agent) + self.tried // _IN_ONE_TURN, len(known))
 
     def _taken(self, landed: Landed[Start | None, Drafted]) -> tuple[Plan | None, Drafted]:
         if landed.about:

@@ -16,7 +16,7 @@ from evogit.hunks import Differences, Donors, Minimizer, Transplanter
 from evogit.llm import lead
 from evogit.model import CommitId, Craft, Operator, Plan, RunName, TreeId
 from evogit.planning import Planner, Policy
-from evogit.proposers.protocol import EDIT, OPERATION, PLACE
+from evogit.proposers.protocol import EDIT, OPERATION, PLACE, Turn
 from evogit.proposers.tuner import Tuner
 from evogit.store import freeze, lines, merge, task, trees
 from evogit.store.task import Task
@@ -207,7 +207,7 @@ def test_a_far_lineage_weighs_more_than_a_step_aside(family: Family) -> None:
 
 def _drafted(family: Family, plan: Plan) -> object:
     means = Means(left_usd=lambda: 0.0, attempt=lambda _plan, _draft: "nothing is measured here")
-    drafting = Drafter(family.repo, _task(family), family.graph(), Tuner(), means).draft(plan)
+    drafting = Drafter(family.repo, _task(family), family.graph(), Tuner(), means).draft(plan, Turn())
     return lead(drafting, lambda step: pytest.fail(f"nobody is to be asked {step}"))
 
 
